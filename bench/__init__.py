@@ -1,0 +1,1 @@
+"""Measurements: data sets, load generators, scenarios, peers, the capacity model and its reports."""

@@ -1,0 +1,138 @@
+"""The one command. Each package brings its own commands; here are those of the node as a whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import registry.cli
+import resolver.cli
+from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, ONLINE_DAYS, WRITER_KEY, ZONE_KEY, make_node, renew_node
+from biaoshi.supervisor import supervise
+from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
+from config.load import ROLES, BadConfiguration, load_settings
+from config.places import language
+from config.process import run
+from protocol.errors import BiaoshiError
+from protocol.signatures import SigningKey
+from protocol.status import Exit
+
+app = typer.Typer(
+    help="Biaoshi 标识: a node of an industrial-internet identifier system. 工业互联网标识解析节点。",
+    epilog="Begin with: biaoshi init secondary --prefix 88.118 --dir node  |  "
+    "biaoshi serve --config node/biaoshi.toml. Exit codes: docs/operations.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command(epilog="Example: biaoshi init secondary --prefix 88.118 --dir ./node")
+def init(
+    role: Annotated[str, typer.Argument(help=" or ".join(ROLES))],
+    prefix: Annotated[str, typer.Option(help="The zone this node is authoritative for, for example 88.118.")],
+    directory: Annotated[
+        Path, typer.Option("--dir", help="A new or empty directory for keys, configuration and store.")
+    ],
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_534, help="Resolver port (registry: the next). 0: free ones.")
+    ] = None,
+) -> None:
+    """Make a node: zone key, online key, a writer's key, commented configuration, empty store.
+
+    创建节点：区域密钥、在线密钥、写入密钥、带注释的配置文件和空的存储。
+    """
+    if role not in ROLES:
+        raise typer.BadParameter(
+            f"'{role}' is no role this version serves; it is {' or '.join(ROLES)}", param_hint="ROLE"
+        )
+    path = make_node(role, prefix, directory, port=port)
+    print((_MADE_ZH if language() == "zh" else _MADE_EN).format(
+        directory, path, directory / ANCHOR_NAME, directory / ZONE_KEY, directory / WRITER_KEY
+    ))  # fmt: skip
+
+
+_MADE_EN = """node made in {0}
+  configuration  {1}
+  trust anchor   {2} (give it to anybody)
+  zone key       {3} (keep it elsewhere; only renewing needs it)
+  writer's key   {4}
+start it: biaoshi serve --config {1}"""
+_MADE_ZH = """节点已创建：{0}
+  配置          {1}
+  信任锚        {2}（可公开）
+  区域私钥      {3}（请离线保管，仅更新在线密钥时需要）
+  写入私钥      {4}
+启动：biaoshi serve --config {1}"""
+
+
+@app.command(epilog=f"Example: biaoshi serve --config node/{CONFIG_NAME}")
+def serve(
+    config: Annotated[Path, typer.Option(help="The node's configuration file.")] = Path(CONFIG_NAME),
+) -> None:
+    """Run a node until Ctrl-C or SIGTERM.
+
+    运行节点，直到 Ctrl-C 或 SIGTERM。
+    """
+    run(supervise(load_settings(config), config.resolve()))
+
+
+@app.command(epilog=f"Example: biaoshi renew --config node/{CONFIG_NAME} --zone-key /media/usb/zone.pem")
+def renew(
+    config: Annotated[Path, typer.Option(help="The node's configuration file.")] = Path(CONFIG_NAME),
+    zone_key: Annotated[
+        Path | None, typer.Option(help=f"The zone's secret key. Default: {ZONE_KEY} beside it.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="How long the new key is valid.")] = ONLINE_DAYS,
+) -> None:
+    """Make a new online key, signed by the zone key. Restart the node to use it.
+
+    生成由区域密钥签发的新在线密钥，重启节点后生效。
+    """
+    settings = load_settings(config)
+    claim = renew_node(settings, zone_key or settings.path(ZONE_KEY), days)
+    print(f"online key {claim.key.id.hex()} valid for {days} days; restart the node to use it")
+
+
+@app.command(epilog="Example: biaoshi key keys/writer.pem")
+def key(
+    file: Annotated[Path, typer.Argument(help="A secret key file. It is made where it does not exist, with --make.")],
+    make: Annotated[bool, typer.Option("--make", help="Make a new key in this file first.")] = False,
+) -> None:
+    """Print the public key of a secret key file, as configuration and anchors want it.
+
+    显示私钥文件对应的公钥。
+    """
+    if make:
+        write_secret(file, make_seed())
+    print(SigningKey(read_secret(file)).public)
+
+
+resolver.cli.add_commands(app)
+registry.cli.add_commands(app)
+
+
+def main() -> None:
+    """Entry point: errors of ours become one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except BiaoshiError as error:
+        _end(error.message(language()), error.status.exit)
+    except (BadConfiguration, BadKeyFile) as error:
+        _end(str(error), Exit.SETTINGS)
+    except KeyboardInterrupt:
+        _end("", 130)
+
+
+def _end(sentence: str, code: int) -> None:
+    if sentence:
+        print(f"biaoshi: {sentence}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""``biaoshi serve``: starts a node's processes, restarts those that die, stops them together.
+
+One registry process, the only writer, and the configured number of resolver workers. The registry is up before the
+workers start, so that the store is there; on SIGTERM or SIGINT all are asked to finish what they have taken, and after
+``GRACE_SECONDS`` made to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from config.keyfiles import read_identity
+from config.process import bind, set_up_log, stop_event
+from config.settings import Settings
+from protocol.errors import Rule, SettingsError
+from protocol.identifiers import normal_prefix
+from protocol.node import check_own_key
+from protocol.signatures import SigningKey
+from protocol.status import Status
+
+START_SECONDS: Final = 30.0
+"""How long a process may take to serve; opening a large store after a crash takes the longest."""
+
+GRACE_SECONDS: Final = 15.0
+"""How long a process may take to stop: longer than its own drain time."""
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 10.0
+"""Pauses before a process is started again grow from the first to the longest while it keeps dying..."""
+
+STEADY_SECONDS: Final = 60.0
+"""... and begin anew once it has lived this long."""
+
+NOT_STARTED: Final = Rule(
+    "serve.not-started",
+    Status.SETTINGS,
+    "the {process} process did not start; what it said is above",
+    "{process} 进程未能启动，原因见上方日志",
+)
+NO_ADDRESS: Final = Rule(
+    "serve.no-address",
+    Status.SETTINGS,
+    "{host} port {port} cannot be used: {reason}. Is another node running there?",
+    "无法使用地址 {host} 端口 {port}：{reason}。是否已有节点在该地址运行？",
+)
+
+
+class _Process:
+    """One supervised process: started, watched, started again."""
+
+    def __init__(self, name: str, module: str, config: Path, port: int, log: structlog.stdlib.BoundLogger) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", module, str(config), str(port)]
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start it and wait until it serves. Raises :class:`SettingsError`."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            # A process group of its own: Ctrl-C at the terminal reaches the supervisor, which stops all in order.
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        line = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                line = await self._process.stdout.readline()
+        if line != b"ready\n":
+            await self.stop()
+            raise SettingsError(NOT_STARTED, process=self.name)
+
+    async def watch(self) -> None:
+        """Start it again whenever it dies."""
+        pause = FIRST_PAUSE_S
+        while not self._stopping:
+            assert self._process is not None
+            since = time.monotonic()
+            code = await self._process.wait()
+            if self._stopping:
+                return
+            if time.monotonic() - since > STEADY_SECONDS:
+                pause = FIRST_PAUSE_S
+            self._log.error("process died; starting it again", name=self.name, exit=code, pause_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            if not self._stopping:
+                with contextlib.suppress(SettingsError):  # said in its log; watched again at once
+                    await self.start()
+                    self._stopping = False
+
+    async def stop(self) -> None:
+        """Ask it to finish, and end it when it does not."""
+        self._stopping = True
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._log.error("process did not stop; killing it", name=self.name)
+            self._process.kill()
+            await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process number, 0 while it does not run."""
+        return self._process.pid if self._process else 0
+
+
+async def supervise(settings: Settings, config: Path) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises :class:`SettingsError` where it cannot start."""
+    log = set_up_log(settings.log, "supervisor")
+    identity = read_identity(settings)
+    zone = normal_prefix(settings.node.prefix.encode()).decode()
+    check_own_key(identity.statement, SigningKey(identity.seed).public, zone, int(time.time()))
+    stop = stop_event()
+    resolver, registry = settings.resolver, settings.registry
+    with contextlib.ExitStack() as reserved:
+        resolver_port = _reserve(reserved, resolver.host, resolver.port, datagrams=True)
+        registry_port = _reserve(reserved, registry.host, registry.port, datagrams=False)
+        processes = [_Process("registry", "registry.server", config, registry_port, log)]
+        processes += [
+            _Process(f"resolver-{i + 1}", "resolver.worker", config, resolver_port, log)
+            for i in range(resolver.workers)
+        ]
+        watchers: list[asyncio.Task[None]] = []
+        try:
+            for process in processes:
+                await process.start()
+                watchers.append(asyncio.create_task(process.watch()))
+            _note_run(settings, resolver_port, registry_port, processes)
+            log.info("node is up", zone=zone, resolver=f"{resolver.host}:{resolver_port}",
+                     registry=f"{registry.host}:{registry_port}", workers=resolver.workers)  # fmt: skip
+            await stop.wait()
+            log.info("node is stopping")
+        finally:
+            # Readers first: while they drain, nothing new is written that they would have to show.
+            await asyncio.gather(*(process.stop() for process in processes[1:]))
+            await processes[0].stop()
+            for watcher in watchers:
+                watcher.cancel()
+            settings.run_path.unlink(missing_ok=True)
+    log.info("node has stopped")
+
+
+def _reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:
+    """Find the port to be served, a free one for 0, and hold its TCP side so that nobody else gets it meanwhile.
+    A port that somebody else serves already is refused here, where it can be said plainly."""
+    try:
+        _refuse_served(host, port)
+        for _ in range(100):
+            held = bind(host, port, socket.SOCK_STREAM)
+            found: int = held.getsockname()[1]
+            try:
+                if datagrams:
+                    bind(host, found, socket.SOCK_DGRAM).close()
+            except OSError:
+                held.close()
+                if port:
+                    raise
+                continue
+            stack.callback(held.close)
+            return found
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(NO_ADDRESS, host=host, port=port, reason=reason) from error
+    raise SettingsError(NO_ADDRESS, host=host, port=port, reason="none is free for both TCP and UDP")
+
+
+def _refuse_served(host: str, port: int) -> None:
+    """Without SO_REUSEPORT binding fails where anybody has the port, another node included."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _note_run(settings: Settings, resolver_port: int, registry_port: int, processes: list[_Process]) -> None:
+    """Note the running node's addresses where the commands find them."""
+    run = {
+        "pid": os.getpid(),
+        "resolver": [settings.resolver.host, resolver_port],
+        "registry": [settings.registry.host, registry_port],
+        "processes": {process.name: process.pid for process in processes},
+    }
+    temporary = settings.run_path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
+    os.replace(temporary, settings.run_path)

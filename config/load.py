@@ -1,0 +1,147 @@
+"""A TOML file to settings. Every problem is found and named at once, with its option."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from config.settings import Role, Settings
+
+ROLES: Final[tuple[str, ...]] = get_args(Role)
+_WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_PREFIX = re.compile(r"[^\x00-\x20\x7f-\x9f/.]+(?:\.[^\x00-\x20\x7f-\x9f/.]+)*")
+
+
+class BadConfiguration(Exception):
+    """A configuration that cannot be used: ``problems`` lists each, naming its option."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        super().__init__(path, problems)
+        self.path = path
+        self.problems = problems
+
+    def __str__(self) -> str:
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        return f"{self.path} cannot be used / 配置文件无法使用:\n{lines}"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a configuration file. Raises :class:`BadConfiguration`."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise BadConfiguration(path, [f"it cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise BadConfiguration(path, [f"it is not UTF-8 at byte {error.start}"]) from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfiguration(path, [f"it is not TOML: {error}"]) from None
+    problems: list[str] = []
+    settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
+    if isinstance(settings, Settings):
+        problems += _meaning(settings)
+    if problems or not isinstance(settings, Settings):
+        raise BadConfiguration(path, problems)
+    return settings
+
+
+def template(role: str) -> str:
+    """The commented configuration file of a role."""
+    return files("config").joinpath(f"{role}.toml").read_text("utf-8")
+
+
+def fill(text: str, options: dict[str, str]) -> str:
+    """A template with the values (TOML) of some options, ``section.option``, put in; its comments stay."""
+    section = ""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[] \t")
+        option, equals, _ = line.partition(" = ")
+        name = f"{section}.{option}"
+        if equals and name in options:
+            _, hash_sign, comment = line.partition("#")
+            line = f"{option} = {options[name]}"
+            if hash_sign:
+                line = f"{line:<30}# {comment.strip()}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[str]) -> Any:
+    """Convert one table field by field, so that one problem does not hide the next; None where there were any."""
+    hints = get_type_hints(type_, include_extras=True)
+    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    before = len(problems)
+    for name in raw.keys() - fields.keys():
+        close = difflib.get_close_matches(name, fields, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        problems.append(f"{where}{name}: there is no such option{hint}")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name not in raw:
+            if field.required:
+                what = "section" if _is_section(hints[name]) else "option"
+                problems.append(f"{where}{name}: this {what} is required")
+            continue
+        values[name] = _option(hints[name], raw[name], f"{where}{name}", problems)
+    return type_(**values) if len(problems) == before else None
+
+
+def _option(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
+    if _is_section(hint):
+        if isinstance(raw, dict):
+            return _section(hint, raw, f"{name}.", problems)
+        problems.append(f"{name}: this is a section; write [{name}] above its options")
+        return None
+    inner = get_args(hint)
+    if inner and _is_section(inner[0]) and isinstance(raw, list):
+        return [_entry(inner[0], entry, f"{name}[{i}]", problems) for i, entry in enumerate(raw)]
+    try:
+        return msgspec.convert(raw, hint, strict=True)
+    except msgspec.ValidationError as error:
+        problems.append(f"{name} = {raw!r}: {_plain(str(error))}")
+        return None
+
+
+def _entry(type_: Any, raw: Any, name: str, problems: list[str]) -> Any:
+    if isinstance(raw, dict):
+        return _section(type_, raw, f"{name}.", problems)
+    problems.append(f"{name}: this is a table; write its options under [[…]]")
+    return None
+
+
+def _is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+
+
+def _plain(message: str) -> str:
+    """The library's sentence without its path notation and backquotes."""
+    return message.split(" - at ")[0].replace("`", "").replace("Invalid enum value", "not one of the known values:")
+
+
+def _meaning(settings: Settings) -> list[str]:
+    """What each option may well say but all together may not."""
+    problems: list[str] = []
+    prefix = settings.node.prefix
+    if not _PREFIX.fullmatch(prefix) or len(prefix.encode()) > 64:
+        problems.append(f"node.prefix = {prefix!r}: segments joined by dots, like 88.118, at most 64 bytes")
+    resolver, registry = settings.resolver, settings.registry
+    if resolver.port and resolver.port == registry.port and resolver.host == registry.host:
+        problems.append(f"registry.port = {registry.port}: resolver.port has the same; the two need their own")
+    for i, writer in enumerate(registry.writers):
+        where = f"registry.writers[{i}]"
+        if not _WRITER_KEY.fullmatch(writer.key):
+            problems.append(f"{where}.key: a public key looks like ed25519: and 44 characters of base64")
+        for below in writer.prefixes:
+            upper = below.upper()
+            if upper != prefix.upper() and not upper.startswith(prefix.upper() + "."):
+                problems.append(f"{where}.prefixes: '{below}' does not lie in this node's zone '{prefix}'")
+    return problems

@@ -1,0 +1,78 @@
+"""What every process of a node does at its start: the event loop, the log, the signals, the word "ready"."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from config.settings import LogSettings
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine on uvloop, or on plain asyncio where BIAOSHI_LOOP=asyncio is set."""
+    if os.environ.get("BIAOSHI_LOOP") == "asyncio":
+        asyncio.run(main)
+        return
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def set_up_log(settings: LogSettings, process: str) -> structlog.stdlib.BoundLogger:
+    """Log to standard error as configured; every line says which process it is from."""
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if settings.format == "text":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(process=process)
+    return log
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, event.set)
+    return event
+
+
+def say_ready() -> None:
+    """Tell the supervisor, on standard output, that this process serves."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+
+
+def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking socket bound with SO_REUSEPORT, so that several processes share the address. Raises
+    :class:`OSError`."""
+    family = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0][0]
+    sock = socket.socket(family, kind)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setblocking(False)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

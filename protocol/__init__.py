@@ -1,0 +1,23 @@
+"""The pure core: identifiers, records, messages, seals and trust as bytes and values.
+
+Nothing here opens a socket, reads a file, looks at a clock or knows an event loop: bytes and ``now``
+come in as arguments, values and bytes go out. Read in this order:
+
+``errors``       the exception tree and the rules that people see, in English and Chinese
+``status``       the one table of status codes, with HTTP status, exit code and metric label
+``limits``       every bound a stranger can run into, with unit and reason
+``identifiers``  ``88.118.32001/P0000000123456``: checking and normal form
+``records``      values, records and their canonical bytes
+``signatures``   signature algorithms by number, keys and key ids
+``merkle``       the tree and inclusion proofs of RFC 9162
+``messages``     requests and responses
+``framing``      a byte stream cut into messages, on either side
+``seals``        one signature for everything answered in one turn
+``statements``   what zones sign: delegations and online keys
+``turn``         what one turn answers, on its way to be sealed
+``trust``        all rules from the anchor to an answer
+``node``         what every node answers on every door
+``answers``      what a verified response says about an identifier
+``receipts``     a proof to keep
+``exchange``     the client's half of a connection: requests out, verified answers in
+"""

@@ -1,0 +1,218 @@
+"""Values and records, and their canonical bytes.
+
+A record's *body* is what the store keeps, the wire carries and a seal covers, the same bytes in all three
+places, so that nothing is encoded again between disk and client::
+
+    body   = [version, state, time, values]      MessagePack array of 4
+    values = [value, ...]                        in the order they were registered
+    value  = [index, type, data, ttl, permissions, timestamp]
+
+``version`` counts the changes of this record from 1. ``state`` is 0 (active) or 1 (withdrawn). ``time`` is when the
+registry accepted this version, in seconds since 1970 UTC. In a value, ``data`` is binary and trailing
+elements that have their default are left out: ``ttl`` 86,400 s, ``permissions`` 0b1110, ``timestamp`` the record's
+``time`` (written as 0). The value model is the Handle System's (RFC 3651, section 3.1).
+
+Encoders write the shortest MessagePack form of everything, so that equal content has equal bytes; a decoder
+takes any form that MessagePack allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from protocol.errors import RecordError, Rule
+from protocol.limits import (
+    DEFAULT_TTL_SECONDS,
+    MAX_DATA_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_TTL_SECONDS,
+    MAX_TYPE_CHARACTERS,
+    MAX_VALUES,
+)
+from protocol.status import Status
+
+
+def _rule(name: str, en: str, zh: str) -> Rule:
+    return Rule(f"record.{name}", Status.BAD_RECORD, en, zh)
+
+
+MALFORMED: Final = _rule("malformed", "these bytes are no record: {reason}", "字节内容不是合法的记录：{reason}")
+NO_VALUES: Final = _rule("no-values", "a record needs at least one value", "记录至少要有一个值")
+SAME_INDEX: Final = _rule("same-index", "two values have the index {index}", "有两个值使用了同一索引 {index}")
+TOO_LARGE: Final = _rule(
+    "too-large",
+    "the record has {length} bytes; at most {limit} are allowed",
+    "记录长度为 {length} 字节，超过上限 {limit} 字节",
+)
+
+
+class State(IntEnum):
+    """Whether a record answers. Numbers are on the wire."""
+
+    ACTIVE = 0
+    WITHDRAWN = 1
+
+
+class Permission(IntEnum):
+    """Permission bits of a value (RFC 3651, section 3.1)."""
+
+    PUBLIC_WRITE = 1
+    PUBLIC_READ = 2
+    ADMIN_WRITE = 4
+    ADMIN_READ = 8
+
+
+DEFAULT_PERMISSIONS: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE | Permission.PUBLIC_READ
+
+
+class Value(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One value of a record.
+
+    ``index`` is unique within the record, 1 to 4,294,967,295; ``ttl`` is in seconds, ``timestamp`` in seconds since
+    1970 UTC, 0 for the record's own time.
+    """
+
+    index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_DATA_BYTES)]
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
+    permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)] = 0
+
+    @property
+    def text(self) -> str:
+        """The data as text; bytes that are not UTF-8 show as U+FFFD."""
+        return self.data.decode("utf-8", "replace")
+
+    @property
+    def public(self) -> bool:
+        """Whether anybody may read it."""
+        return bool(self.permissions & Permission.PUBLIC_READ)
+
+
+class Record(NamedTuple):
+    """What an identifier resolves to. ``time`` is in seconds since 1970 UTC."""
+
+    version: int
+    state: State
+    time: int
+    values: tuple[Value, ...]
+
+    def find(self, type_: str) -> Value | None:
+        """The first value of a type, compared exactly; None where there is none."""
+        return next((value for value in self.values if value.type == type_), None)
+
+
+class Head(NamedTuple):
+    """A body taken apart without decoding its values."""
+
+    version: int
+    state: State
+    time: int
+    values: bytes
+
+
+class _WireRecord(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    state: State
+    time: Annotated[int, msgspec.Meta(ge=0)]
+    values: Annotated[tuple[Value, ...], msgspec.Meta(max_length=MAX_VALUES)]
+
+
+class _WireHead(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    state: State
+    time: Annotated[int, msgspec.Meta(ge=0)]
+    values: msgspec.Raw
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_values = msgspec.msgpack.Decoder(list[Value]).decode
+_decode_record = msgspec.msgpack.Decoder(_WireRecord).decode
+_decode_head = msgspec.msgpack.Decoder(_WireHead).decode
+
+NO_VALUES_BYTES: Final = b"\x90"
+"""The encoded values of a withdrawn record: an empty array."""
+
+
+def encode_values(values: Sequence[Value]) -> bytes:
+    """The bytes of ``values``, checked. Raises :class:`RecordError`."""
+    encoded = _encode([_without_defaults(value) for value in values])
+    check_values(encoded)
+    return encoded
+
+
+def encode_plain_values(values: Iterable[tuple[int, str, bytes]]) -> bytes:
+    """The bytes of ``(index, type, data)`` values with default attributes, not checked: for bulk, where the
+    caller has checked its columns once and the registry checks every row again."""
+    return _encode(values)
+
+
+def check_values(encoded: bytes) -> list[Value]:
+    """Decode the values of a record to be written; at least one, indexes unique. Raises :class:`RecordError`."""
+    try:
+        values = _decode_values(encoded)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
+    if not values:
+        raise RecordError(NO_VALUES)
+    if len(values) > MAX_VALUES or len(encoded) > MAX_RECORD_BYTES:
+        raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
+    if len({value.index for value in values}) != len(values):
+        raise RecordError(SAME_INDEX, index=_first_repeated(values))
+    return values
+
+
+def encode_body(version: int, state: State, time: int, values: bytes) -> bytes:
+    """Join a body from its parts; ``values`` as :func:`encode_values` gives them."""
+    return b"\x94" + _encode(version) + (b"\x01" if state else b"\x00") + _encode(time) + values
+
+
+def split_body(body: bytes) -> Head:
+    """Take a body apart without decoding its values. Raises :class:`RecordError`."""
+    try:
+        head = _decode_head(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
+    return Head(head.version, head.state, head.time, bytes(head.values))
+
+
+def decode_body(body: bytes) -> Record:
+    """Decode a body whole. Raises :class:`RecordError`."""
+    if len(body) > MAX_RECORD_BYTES + 32:
+        raise RecordError(TOO_LARGE, length=len(body), limit=MAX_RECORD_BYTES)
+    try:
+        wire = _decode_record(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
+    return Record(wire.version, wire.state, wire.time, wire.values)
+
+
+def public_body(body: bytes) -> bytes:
+    """The body that anybody may see: values without public read permission left out, without a trace."""
+    record = decode_body(body)
+    public = [_without_defaults(value) for value in record.values if value.public]
+    return encode_body(record.version, record.state, record.time, _encode(public))
+
+
+def _without_defaults(value: Value) -> tuple[int | str | bytes, ...]:
+    """The value's elements up to the last that differs from its default."""
+    whole = (value.index, value.type, value.data, value.ttl, value.permissions, value.timestamp)
+    if value.timestamp:
+        return whole
+    if value.permissions != DEFAULT_PERMISSIONS:
+        return whole[:5]
+    return whole[:4] if value.ttl != DEFAULT_TTL_SECONDS else whole[:3]
+
+
+def _first_repeated(values: Sequence[Value]) -> int:
+    seen: set[int] = set()
+    for value in values:
+        if value.index in seen:
+            break
+        seen.add(value.index)
+    return value.index

@@ -1,0 +1,195 @@
+"""What zones sign: delegations of their children, and the online keys of their serving machines.
+
+::
+
+    statement  = [body, signature]            two binaries; signed bytes = context ‖ body
+    delegation = [parent, child, serial, not_before, not_after, [key, ...], [address, ...]]
+    online key = [zone, node, key, not_before, not_after]
+    key        = [algorithm, public key]
+    address    = [host, tcp_port, udp_port, tls]
+
+The times are seconds since 1970 UTC, both inclusive. A port of 0 means that the address does not serve it. Prefixes
+are in normal form. The body travels as the bytes that were signed and is never encoded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Generic, TypeVar
+
+import msgspec
+
+from protocol.errors import MessageError, Rule
+from protocol.limits import MAX_PREFIX_BYTES, MAX_STATEMENT_BYTES
+from protocol.signatures import PublicKey, SigningKey
+from protocol.status import Status
+
+MALFORMED: Final = Rule(
+    "statement.malformed",
+    Status.NOT_VERIFIED,
+    "these bytes are no {kind}: {reason}",
+    "字节内容不是合法的{kind}：{reason}",
+)
+
+DELEGATION_CONTEXT: Final = b"biaoshi delegation 1\x00"
+ONLINE_KEY_CONTEXT: Final = b"biaoshi online key 1\x00"
+
+_Prefix = Annotated[str, msgspec.Meta(max_length=MAX_PREFIX_BYTES)]
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
+class Address(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Where a zone is served."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    tcp_port: _Port
+    udp_port: _Port
+    tls: bool = False
+
+
+class _Key(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    algorithm: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    raw: Annotated[bytes, msgspec.Meta(max_length=2_592)]
+
+
+class _Delegation(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    parent: _Prefix
+    child: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PREFIX_BYTES)]
+    serial: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+    not_before: _Seconds
+    not_after: _Seconds
+    keys: Annotated[list[_Key], msgspec.Meta(min_length=1, max_length=4)]
+    addresses: Annotated[list[Address], msgspec.Meta(max_length=16)]
+
+
+class _OnlineKey(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    zone: _Prefix
+    node: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    key: _Key
+    not_before: _Seconds
+    not_after: _Seconds
+
+
+class _Statement(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    body: bytes
+    signature: Annotated[bytes, msgspec.Meta(max_length=4_627)]
+
+
+_decode_statement = msgspec.msgpack.Decoder(_Statement).decode
+_decode_delegation = msgspec.msgpack.Decoder(_Delegation).decode
+_decode_online_key = msgspec.msgpack.Decoder(_OnlineKey).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A parent's word that ``child`` is served under ``keys`` at ``addresses``, from–until."""
+
+    parent: str
+    child: str
+    serial: int
+    not_before: int
+    not_after: int
+    keys: tuple[PublicKey, ...]
+    addresses: tuple[Address, ...]
+
+    def sign(self, parent_key: SigningKey) -> bytes:
+        """The signed statement."""
+        body = _encode(
+            _Delegation(
+                self.parent,
+                self.child,
+                self.serial,
+                self.not_before,
+                self.not_after,
+                [_Key(key.algorithm, key.raw) for key in self.keys],
+                list(self.addresses),
+            )
+        )
+        return _sign(DELEGATION_CONTEXT, body, parent_key)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineKey:
+    """A zone's word that ``key`` seals answers for it on machine ``node``, from–until."""
+
+    zone: str
+    node: str
+    key: PublicKey
+    not_before: int
+    not_after: int
+
+    def sign(self, zone_key: SigningKey) -> bytes:
+        """The signed statement."""
+        body = _encode(
+            _OnlineKey(self.zone, self.node, _Key(self.key.algorithm, self.key.raw), self.not_before, self.not_after)
+        )
+        return _sign(ONLINE_KEY_CONTEXT, body, zone_key)
+
+
+Claim = TypeVar("Claim")
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified(Generic[Claim]):
+    """A statement that has been read but not verified: what it claims, and what its signature must cover."""
+
+    claim: Claim
+    signed: bytes
+    signature: bytes
+
+    def signed_by(self, key: PublicKey) -> bool:
+        """Whether ``key`` made the signature."""
+        return key.verifies(self.signature, self.signed)
+
+
+def read_delegation(statement: bytes) -> Unverified[Delegation]:
+    """Read a delegation without believing it. Raises :class:`MessageError`."""
+    kind = "delegation"
+    body, signature = _open(statement, kind)
+    try:
+        wire = _decode_delegation(body)
+    except _DECODER_ERRORS as error:
+        raise MessageError(MALFORMED, kind=kind, reason=str(error)) from None
+    claim = Delegation(
+        wire.parent,
+        wire.child,
+        wire.serial,
+        wire.not_before,
+        wire.not_after,
+        tuple(PublicKey(key.algorithm, key.raw) for key in wire.keys),
+        tuple(wire.addresses),
+    )
+    return Unverified(claim, DELEGATION_CONTEXT + body, signature)
+
+
+def read_online_key(statement: bytes) -> Unverified[OnlineKey]:
+    """Read an online key's statement without believing it. Raises :class:`MessageError`."""
+    kind = "online key"
+    body, signature = _open(statement, kind)
+    try:
+        wire = _decode_online_key(body)
+    except _DECODER_ERRORS as error:
+        raise MessageError(MALFORMED, kind=kind, reason=str(error)) from None
+    claim = OnlineKey(
+        wire.zone, wire.node, PublicKey(wire.key.algorithm, wire.key.raw), wire.not_before, wire.not_after
+    )
+    return Unverified(claim, ONLINE_KEY_CONTEXT + body, signature)
+
+
+_DECODER_ERRORS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def _open(statement: bytes, kind: str) -> tuple[bytes, bytes]:
+    if len(statement) > MAX_STATEMENT_BYTES:
+        raise MessageError(MALFORMED, kind=kind, reason=f"longer than {MAX_STATEMENT_BYTES} bytes")
+    try:
+        wire = _decode_statement(statement)
+    except _DECODER_ERRORS as error:
+        raise MessageError(MALFORMED, kind=kind, reason=str(error)) from None
+    return wire.body, wire.signature
+
+
+def _sign(context: bytes, body: bytes, key: SigningKey) -> bytes:
+    return _encode(_Statement(body, key.sign(context + body)))

@@ -1,0 +1,236 @@
+"""All rules of trust, from the anchor to an answer, and no I/O.
+
+A verifier holds a trust anchor: the prefix and public key of the zone where trust begins. Everything else
+comes from strangers and is believed link by link:
+
+1. A chain has at most ``MAX_CHAIN`` delegations; the first speaks for the anchor's prefix, each further one for the
+   prefix that the one before handed over, and each hands over a prefix strictly below its own.
+2. Each delegation is signed by the anchor's key, or by a key that the one before names.
+3. Each delegation is within its validity at the moment of judgement.
+4. An online key is signed by a key of the zone where the chain ends, and names that zone.
+5. A seal names a known online key that was valid, like every delegation above it, at the seal's time.
+6. A seal's time lies within ``CLOCK_TOLERANCE_MS`` of the verifier's clock. (A receipt has no such rule: what it
+   proves is what was said then.)
+7. The seal's signature covers time, tree size and the root to which its path leads from the bundle's leaf.
+8. A zone speaks only for identifiers under its own prefix.
+
+What has passed is a :class:`Proof` or a :class:`Zone`; nothing else makes these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from protocol.errors import NotVerified, Rule
+from protocol.identifiers import covers
+from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_ONLINE_KEYS
+from protocol.merkle import root_from_proof
+from protocol.seals import Seal, signed_bytes
+from protocol.signatures import PublicKey
+from protocol.statements import Delegation, OnlineKey, Unverified, read_delegation, read_online_key
+from protocol.status import Status
+
+
+def _rule(name: str, en: str, zh: str) -> Rule:
+    return Rule(f"trust.{name}", Status.NOT_VERIFIED, en, zh)
+
+
+LONG_CHAIN: Final = _rule(
+    "long-chain", "the chain has {count} links; at most {limit} are allowed", "信任链有 {count} 环，超过上限 {limit}"
+)
+BROKEN_CHAIN: Final = _rule(
+    "broken-chain",
+    "the chain goes on with a delegation by '{parent}' where one by '{expected}' belongs",
+    "信任链在应由“{expected}”授权之处出现了“{parent}”的授权",
+)
+SIDEWAYS: Final = _rule(
+    "sideways", "'{parent}' delegates '{child}', which does not lie below it", "“{parent}”授权了不属于其下级的“{child}”"
+)
+BAD_SIGNATURE: Final = _rule(
+    "bad-signature", "the {what} is not signed by a key of '{by}'", "{what} 不是由“{by}”的密钥签署的"
+)
+NOT_YET: Final = _rule(
+    "not-yet-valid",
+    "the {what} is valid only from {since} (seconds since 1970)",
+    "{what} 尚未生效，生效时间为 {since}（Unix 秒）",
+)
+EXPIRED: Final = _rule(
+    "expired", "the {what} was valid until {until} (seconds since 1970)", "{what} 已过期，有效期至 {until}（Unix 秒）"
+)
+OTHER_ZONE: Final = _rule(
+    "other-zone",
+    "an online key of zone '{zone}' came with the chain of '{expected}'",
+    "“{expected}”的信任链中混入了区域“{zone}”的在线密钥",
+)
+NO_ONLINE_KEY: Final = _rule(
+    "no-online-key", "the chain of '{zone}' has no online key", "“{zone}”的信任链中没有在线密钥"
+)
+UNKNOWN_KEY: Final = _rule(
+    "unknown-key",
+    "the seal names an online key, {key_id}, that no chain vouches for",
+    ("签章所用的在线密钥 {key_id} 没有信任链担保"),
+)
+CLOCK: Final = _rule(
+    "clock",
+    "the seal's time and this machine's clock differ by {seconds} s; at most {limit} s are allowed. "
+    "Either the answer is an old one, or a clock is wrong",
+    "签章时间与本机时钟相差 {seconds} 秒，超过允许的 {limit} 秒：应答可能是旧的，或时钟有误",
+)
+BAD_PATH: Final = _rule(
+    "bad-path", "the seal's path does not fit its place in the tree", "签章的路径与其在树中的位置不符"
+)
+BAD_SEAL: Final = _rule("bad-seal", "the seal does not cover this question and this answer", "签章不覆盖该问题与该应答")
+FOREIGN: Final = _rule(
+    "foreign-identifier", "zone '{zone}' has no say over {identifier}", "区域“{zone}”无权应答 {identifier}"
+)
+
+
+class TrustAnchor(NamedTuple):
+    """Where trust begins: a zone's prefix in normal form ("" is the root) and its public key."""
+
+    prefix: str
+    key: PublicKey
+
+
+class Chain(NamedTuple):
+    """A chain as it came: signed statements, from the anchor's child down, and the zone's online keys."""
+
+    delegations: tuple[bytes, ...]
+    online_keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone whose keys were verified down from the anchor, and the window in which all links hold."""
+
+    prefix: str
+    keys: tuple[PublicKey, ...]
+    not_before: int
+    not_after: int
+    delegations: tuple[Delegation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That a bundle of answers was sealed by an online key of ``zone`` at ``time`` (milliseconds since 1970)."""
+
+    zone: Zone
+    key: OnlineKey
+    time: int
+
+    def speaks_for(self, prefix: str, identifier: str) -> None:
+        """Check rule 8 for an identifier with this prefix, in normal form. Raises :class:`NotVerified`."""
+        if not covers(self.zone.prefix, prefix):
+            raise NotVerified(FOREIGN, zone=self.zone.prefix, identifier=identifier)
+
+
+class _TrustedKey(NamedTuple):
+    zone: Zone
+    key: OnlineKey
+
+
+class Verifier:
+    """Remembers what one anchor vouches for and judges seals by it."""
+
+    def __init__(self, anchor: TrustAnchor, tolerance_ms: int = CLOCK_TOLERANCE_MS) -> None:
+        self.anchor = anchor
+        self._tolerance_ms = tolerance_ms
+        self._keys: dict[bytes, _TrustedKey] = {}
+
+    def learn(self, chain: Chain, now_ms: int) -> Zone:
+        """Verify a chain as of ``now_ms`` and remember its online keys. Raises :class:`NotVerified` or
+        :class:`~protocol.errors.MessageError`, and then remembers nothing of it."""
+        zone = verify_zone(self.anchor, chain.delegations, now_ms // 1000)
+        online = verify_online_keys(zone, chain.online_keys)
+        self._keys = {
+            key_id: trusted
+            for key_id, trusted in self._keys.items()
+            if min(trusted.key.not_after, trusted.zone.not_after) * 1000 >= now_ms
+        }
+        for key in online:
+            self._keys[key.key.id] = _TrustedKey(zone, key)
+        return zone
+
+    def knows(self, key_id: bytes) -> bool:
+        """Whether a chain has vouched for the online key."""
+        return key_id in self._keys
+
+    def check(self, seal: Seal, leaf: bytes, now_ms: int) -> Proof:
+        """Verify a live seal over a bundle's leaf hash: rules 5 to 7. Raises :class:`NotVerified`."""
+        difference = abs(seal.time - now_ms)
+        if difference > self._tolerance_ms:
+            raise NotVerified(CLOCK, seconds=difference // 1000, limit=self._tolerance_ms // 1000)
+        return self.check_then(seal, leaf)
+
+    def check_then(self, seal: Seal, leaf: bytes) -> Proof:
+        """Verify a seal as of its own time: rules 5 and 7. Raises :class:`NotVerified`."""
+        trusted = self._keys.get(seal.key_id)
+        if trusted is None:
+            raise NotVerified(UNKNOWN_KEY, key_id=seal.key_id.hex())
+        zone, online = trusted
+        seconds = seal.time // 1000
+        _check_window("online key", online.not_before, online.not_after, seconds)
+        _check_window("delegation", zone.not_before, zone.not_after, seconds)
+        root = root_from_proof(leaf, seal.leaf_index, seal.tree_size, seal.path)
+        if root is None:
+            raise NotVerified(BAD_PATH)
+        if not online.key.verifies(seal.signature, signed_bytes(seal.time, seal.tree_size, root)):
+            raise NotVerified(BAD_SEAL)
+        return Proof(zone, online, seal.time)
+
+
+_ALWAYS: Final = (1 << 63) - 1
+
+
+def verify_zone(anchor: TrustAnchor, delegations: tuple[bytes, ...], at: int) -> Zone:
+    """Verify delegations from the anchor down as of ``at`` (seconds): rules 1 to 3."""
+    if len(delegations) > MAX_CHAIN:
+        raise NotVerified(LONG_CHAIN, count=len(delegations), limit=MAX_CHAIN)
+    prefix = anchor.prefix
+    keys: tuple[PublicKey, ...] = (anchor.key,)
+    not_before, not_after = 0, _ALWAYS
+    claims: list[Delegation] = []
+    for statement in delegations:
+        unverified = read_delegation(statement)
+        claim = unverified.claim
+        if claim.parent != prefix:
+            raise NotVerified(BROKEN_CHAIN, parent=claim.parent, expected=prefix)
+        if claim.child == prefix or not covers(prefix, claim.child):
+            raise NotVerified(SIDEWAYS, parent=prefix, child=claim.child)
+        _check_signature("delegation", unverified, keys, prefix)
+        _check_window("delegation", claim.not_before, claim.not_after, at)
+        prefix, keys = claim.child, claim.keys
+        not_before, not_after = max(not_before, claim.not_before), min(not_after, claim.not_after)
+        claims.append(claim)
+    return Zone(prefix, keys, not_before, not_after, tuple(claims))
+
+
+def verify_online_keys(zone: Zone, statements: tuple[bytes, ...]) -> list[OnlineKey]:
+    """Verify the online keys of a zone: rule 4. Their validity is judged with each seal."""
+    if not statements:
+        raise NotVerified(NO_ONLINE_KEY, zone=zone.prefix)
+    if len(statements) > MAX_ONLINE_KEYS:
+        raise NotVerified(LONG_CHAIN, count=len(statements), limit=MAX_ONLINE_KEYS)
+    verified: list[OnlineKey] = []
+    for statement in statements:
+        unverified = read_online_key(statement)
+        if unverified.claim.zone != zone.prefix:
+            raise NotVerified(OTHER_ZONE, zone=unverified.claim.zone, expected=zone.prefix)
+        _check_signature("online key", unverified, zone.keys, zone.prefix)
+        verified.append(unverified.claim)
+    return verified
+
+
+def _check_signature(
+    what: str, statement: Unverified[Delegation] | Unverified[OnlineKey], keys: tuple[PublicKey, ...], by: str
+) -> None:
+    if not any(statement.signed_by(key) for key in keys):
+        raise NotVerified(BAD_SIGNATURE, what=what, by=by)
+
+
+def _check_window(what: str, not_before: int, not_after: int, at: int) -> None:
+    if at < not_before:
+        raise NotVerified(NOT_YET, what=what, since=not_before)
+    if at > not_after:
+        raise NotVerified(EXPIRED, what=what, until=not_after)

@@ -1,0 +1,371 @@
+"""The commands that write: register, update, delete, import; and export, which reads whole records."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from config.keyfiles import read_anchor, read_secret
+from config.places import anchor_path, key_path, language, registry_address
+from protocol.address import parse_address
+from protocol.errors import RecordError, Refused, Rule, SettingsError
+from protocol.identifiers import normal, normal_prefix
+from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
+from protocol.records import DEFAULT_PERMISSIONS, Permission, Record, State, Value, encode_values
+from protocol.signatures import PublicKey, SigningKey
+from protocol.status import Exit, Status
+from protocol.trust import TrustAnchor
+from registry.client import RegistryClient
+from registry.importing.account import PHASE_NAMES
+from registry.importing.account import Progress as Report
+from registry.importing.job import Summary, run_import
+from registry.importing.options import ImportOptions
+from registry.store.writes import ABSENT, Write
+
+BAD_VALUE: Final = Rule(
+    "command.bad-value",
+    Status.BAD_RECORD,
+    "'{text}' is no value; write TYPE=DATA, for example URL=https://example.com/p1 (or 3:TYPE=DATA for index 3)",
+    "“{text}”不是合法的值，请写成 类型=数据，例如 URL=https://example.com/p1（或用 3:类型=数据 指定索引）",
+)
+NOT_THERE: Final = Rule(
+    "command.not-there",
+    Status.NOT_FOUND,
+    "{identifier} is not registered, so there is nothing to update; 'biaoshi register' makes it",
+    "{identifier} 尚未注册，无法更新，请先用 biaoshi register 注册",
+)
+WRITE_REFUSED: Final = Rule(
+    "command.write-refused", Status.CONFLICT, "{identifier}: {sentence}", "{identifier}：{sentence}"
+)
+CANNOT_OPEN: Final = Rule(
+    "command.cannot-open", Status.SETTINGS, "{path} cannot be opened: {reason}", "无法打开 {path}：{reason}"
+)
+
+Node = Annotated[
+    Path | None,
+    typer.Option(
+        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
+    ),
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option("--registry", envvar="BIAOSHI_REGISTRY", help="Registry, host[:port]. Default 127.0.0.1:26411."),
+]
+AnchorOption = Annotated[
+    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", envvar="BIAOSHI_KEY", help="Secret key that may write. Default keys/writer.pem.")
+]
+Values = Annotated[
+    list[str],
+    typer.Option(
+        "--value", "-v", help="TYPE=DATA; indexes count from 1, or write 3:TYPE=DATA. May be given several times."
+    ),
+]
+Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
+Restricted = Annotated[bool, typer.Option("--restricted", help="Values are not for the public.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put this module's commands into ``app``."""
+    app.command(
+        epilog="Example: biaoshi register 88.118.32001/P001 -v URL=https://example.com/p1 -v NAME=泵 --node ./node"
+    )(register)
+    app.command(epilog="Example: biaoshi update 88.118.32001/P001 -v URL=https://example.com/p2 --node ./node")(update)
+    app.command(epilog="Example: biaoshi delete 88.118.32001/P001 --node ./node")(delete)
+    app.command(
+        "import",
+        epilog="Examples: biaoshi import products.csv --node ./node  |  "
+        "biaoshi import 产品.xlsx --column 网址=URL --prefix 88.118.32001 --check",
+    )(import_file)
+    app.command(epilog="Example: biaoshi export 88.118.32001 --node ./node > products.ndjson")(export)
+
+
+def register(
+    identifier: Annotated[str, typer.Argument(help="The identifier, for example 88.118.32001/P0000000123456.")],
+    value: Values,
+    ttl: Ttl = DEFAULT_TTL_SECONDS,
+    restricted: Restricted = False,
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Register one identifier. The same content again is a success; other content is refused (exit code 4).
+
+    注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
+    """
+    write = Write(normal(identifier.encode()), ABSENT, encode_values(_values(value, ttl, restricted)))
+    asyncio.run(_write_one(_client(registry, anchor, key, node), write))
+
+
+def update(
+    identifier: Annotated[str, typer.Argument(help="A registered identifier.")],
+    value: Values,
+    ttl: Ttl = DEFAULT_TTL_SECONDS,
+    restricted: Restricted = False,
+    if_version: Annotated[int | None, typer.Option(min=1, help="Only if the record has this version.")] = None,
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Replace the values of a registered identifier.
+
+    更新一个已注册标识的全部值。
+    """
+    values = encode_values(_values(value, ttl, restricted))
+    asyncio.run(_update(_client(registry, anchor, key, node), normal(identifier.encode()), values, if_version))
+
+
+def delete(
+    identifiers: Annotated[list[str], typer.Argument(help="Identifiers to withdraw.")],
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Withdraw identifiers. From then on they answer "withdrawn", sealed like any answer.
+
+    注销标识。注销后解析返回“已注销”，同样带签章。
+    """
+    writes = [Write(normal(identifier.encode()), None, None) for identifier in identifiers]
+    asyncio.run(_write_one(_client(registry, anchor, key, node), *writes))
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV (UTF-8, with BOM, or GB18030), NDJSON or XLSX.")],
+    column: Annotated[
+        list[str] | None, typer.Option(help="HEADER=TYPE, HEADER=TYPE:INDEX, or HEADER= to leave it out.")
+    ] = None,
+    identifier_column: Annotated[
+        str | None, typer.Option(help="Header of the identifiers; usual names are known.")
+    ] = None,
+    prefix: Annotated[str | None, typer.Option(help="Put before identifiers that are bare suffixes.")] = None,
+    update: Annotated[bool, typer.Option(help="Also replace what is registered with other content.")] = False,
+    check: Annotated[bool, typer.Option(help="Only look for rows that would be refused; write nothing.")] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="csv, ndjson or xlsx; by the file's ending otherwise.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="utf-8 or gb18030; found out otherwise.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Comma, semicolon or tab; found out otherwise.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of an XLSX file; the first otherwise.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where refused rows are listed. Default: FILE.refused.csv.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Working directory. Default: FILE.import.")] = None,
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Import a product file. Interrupted at any point and run again, it goes on where it was.
+
+    导入产品文件。任何时候中断后重新运行同一命令即可继续，不丢失、不重复。
+    """
+    options = ImportOptions(
+        format=format_,  # type: ignore[arg-type]  # checked there, with a sentence for the person
+        encoding=encoding,  # type: ignore[arg-type]
+        delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),  # type: ignore[arg-type]
+        sheet=sheet,
+        columns=tuple(column or ()),
+        identifier_column=identifier_column,
+        prefix=prefix,
+        update=update,
+        check_only=check,
+        language="zh" if language() == "zh" else "en",
+    )
+    client = None if check else _client(registry, anchor, key, node)
+    summary = asyncio.run(_import(file, client, options, work, report))
+    _print_summary(summary, check)
+    if summary.refused:
+        raise typer.Exit(Exit.PARTLY_REFUSED)
+
+
+def export(
+    prefix: Annotated[str, typer.Argument(help="Prefix; those below it are included.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output otherwise.")] = None,
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Write all active records of a prefix as NDJSON, in order, restricted values included.
+
+    以 NDJSON 格式按顺序导出某前缀的全部有效记录（含受限值），可再次导入。
+    """
+    name = normal_prefix(prefix.encode()).decode()
+    asyncio.run(_export(_client(registry, anchor, key, node), name, out))
+
+
+# What they do ---------------------------------------------------------------------------------------------
+
+
+async def _write_one(client: RegistryClient, *writes: Write) -> None:
+    async with client:
+        results = await client.write_each(writes)
+    for write, result in zip(writes, results, strict=True):
+        identifier = write.identifier.decode()
+        if result.status is not Status.OK:
+            sentence = result.sentence(language())
+            raise Refused(WRITE_REFUSED, result.status, identifier=identifier, sentence=sentence)
+        note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
+        print(f"{identifier}  version {result.version}{note}")
+
+
+async def _update(client: RegistryClient, identifier: bytes, values: bytes, version: int | None) -> None:
+    async with client:
+        if version is None:
+            [record] = await client.fetch([identifier])
+            if record is None or record.state is not State.ACTIVE:
+                raise Refused(NOT_THERE, Status.NOT_FOUND, identifier=identifier.decode())
+            version = record.version
+        [result] = await client.write_each([Write(identifier, version, values)])
+    if result.status is not Status.OK:
+        sentence = result.sentence(language())
+        raise Refused(WRITE_REFUSED, result.status, identifier=identifier.decode(), sentence=sentence)
+    print(f"{identifier.decode()}  version {result.version}")
+
+
+async def _import(
+    file: Path, client: RegistryClient | None, options: ImportOptions, work: Path | None, report: Path | None
+) -> Summary:
+    async with contextlib.AsyncExitStack() as stack:
+        sink = await stack.enter_async_context(client) if client else None
+        bar = stack.enter_context(_ProgressBar(options.language))
+        return await run_import(
+            file, sink, options, work_directory=work, report_path=report, progress=bar.show, notice=bar.say
+        )
+
+
+async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None:
+    async with client:
+        with _output(out) as file:
+            async for identifier, record in client.records(prefix):
+                if record.state is State.ACTIVE:
+                    file.write(json.dumps(_exported(identifier, record), ensure_ascii=False) + "\n")
+
+
+class _ProgressBar:
+    """Shows an import's progress on standard error: a bar with rate and remaining time at a terminal, otherwise a
+    line now and then."""
+
+    def __init__(self, language: str) -> None:
+        self._names = PHASE_NAMES[language]
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[rows]:,} rows"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+            TextColumn("{task.fields[refused]}"), console=Console(stderr=True),
+        )  # fmt: skip
+        self._task: Any = None
+        self._phase = ""
+
+    def __enter__(self) -> _ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def say(self, sentence: str) -> None:
+        """A sentence above the bar."""
+        self._progress.console.print(sentence, markup=False, highlight=False)
+
+    def show(self, report: Report) -> None:
+        """Bring the bar up to date."""
+        if report.phase != self._phase:
+            self._phase = report.phase
+            name = self._names.get(report.phase, report.phase)
+            self._task = self._progress.add_task(name, total=report.total or None, rows=0, rate="", refused="")
+        task = next(one for one in self._progress.tasks if one.id == self._task)
+        rate = f"{report.rows / task.elapsed:,.0f}/s" if task.elapsed and task.elapsed > 0.5 else ""
+        refused = f"{report.refused:,} refused" if report.refused else ""
+        self._progress.update(
+            self._task, completed=report.done, total=report.total or None, rows=report.rows, rate=rate, refused=refused
+        )
+
+
+_CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"
+_CHECKED_ZH = "已检查 {0.rows:,} 行，{0.refused:,} 行不合格"
+_SUMMARY_EN = (
+    "{0.rows:,} rows: {0.registered:,} registered, {0.unchanged:,} there already, {0.refused:,} refused; "
+    "{0.seconds:.1f} s ({1:,.0f} rows/s)"
+)
+_SUMMARY_ZH = (
+    "{0.rows:,} 行：新注册 {0.registered:,}，已存在 {0.unchanged:,}，拒绝 {0.refused:,}；"
+    "用时 {0.seconds:.1f} 秒（{1:,.0f} 行/秒）"
+)
+
+
+def _print_summary(summary: Summary, check: bool) -> None:
+    zh = language() == "zh"
+    rate = summary.rows / summary.seconds if summary.seconds else 0.0
+    sentence = (_CHECKED_ZH if zh else _CHECKED_EN) if check else (_SUMMARY_ZH if zh else _SUMMARY_EN)
+    print(sentence.format(summary, rate))
+    if summary.report_path:
+        print(f"拒绝的行及原因见 {summary.report_path}" if zh else f"refused rows with reasons: {summary.report_path}")
+
+
+# Arguments ------------------------------------------------------------------------------------------------
+
+
+def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
+    address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
+    file = read_anchor(anchor_path(anchor, node))
+    prefix = normal_prefix(file.prefix.encode()).decode() if file.prefix else ""
+    trust = TrustAnchor(prefix, PublicKey.parse(file.key))
+    return RegistryClient(address.host, address.port, anchor=trust, key=SigningKey(read_secret(key_path(key, node))))
+
+
+def _values(texts: list[str], ttl: int, restricted: bool) -> list[Value]:
+    permissions = DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ if restricted else DEFAULT_PERMISSIONS
+    values: list[Value] = []
+    for position, text in enumerate(texts, start=1):
+        name, equals, data = text.partition("=")
+        number, colon, type_ = name.partition(":")
+        if colon and number.isascii() and number.isdecimal():
+            index = int(number)
+        else:
+            index, type_ = position, name
+        if not equals or not type_:
+            raise RecordError(BAD_VALUE, text=text)
+        values.append(Value(index, type_, data.encode(), ttl, int(permissions)))
+    return values
+
+
+def _exported(identifier: str, record: Record) -> dict[str, Any]:
+    values = []
+    for value in record.values:
+        shown: dict[str, Any] = {"index": value.index, "type": value.type}
+        try:
+            shown["data"] = value.data.decode()
+        except UnicodeDecodeError:
+            shown["data_hex"] = value.data.hex()
+        if value.ttl != DEFAULT_TTL_SECONDS:
+            shown["ttl"] = value.ttl
+        if not value.public:
+            shown["permissions"] = value.permissions
+        values.append(shown)
+    return {"identifier": identifier, "values": values}
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise SettingsError(CANNOT_OPEN, path=str(path), reason=error.strerror or str(error)) from None

@@ -1,0 +1,215 @@
+"""The writers' client: authenticate, write, read whole records, follow the feed.
+
+Its answers are verified from the trust anchor like a resolver's. Used by the commands and by the importer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple, Self
+
+from protocol.errors import BiaoshiError, MessageError, Rule, Unreachable, render
+from protocol.exchange import Exchange, Reply, UnprovenReply
+from protocol.limits import MAX_LIST
+from protocol.messages import Op, refusal
+from protocol.records import Head, Record, decode_body, split_body
+from protocol.signatures import SigningKey
+from protocol.status import Status
+from protocol.trust import TrustAnchor, Verifier
+from registry.rights import challenge_bytes
+from registry.store.writes import Outcome, Write
+
+READ_BYTES: Final = 262_144
+
+NO_CONNECTION: Final = Rule(
+    "registry.no-connection",
+    Status.UNREACHABLE,
+    "no connection to the registry at {server}: {reason}. Is the node running, and is the address right?",
+    "无法连接位于 {server} 的注册服务：{reason}。请确认节点正在运行且地址正确",
+)
+LOST: Final = Rule(
+    "registry.connection-lost",
+    Status.UNREACHABLE,
+    "the connection to the registry was closed; whether the last writes were carried out is not known. "
+    "Sending them again is safe",
+    "与注册服务的连接已中断，最后一批写入的结果未知，可安全地重新发送",
+)
+TIMED_OUT: Final = Rule(
+    "registry.timed-out",
+    Status.UNREACHABLE,
+    "the registry did not answer within {seconds} s; sending the same again is safe",
+    "注册服务在 {seconds} 秒内没有应答，可安全地重新发送",
+)
+BAD_REPLY: Final = Rule(
+    "registry.bad-reply",
+    Status.BAD_REQUEST,
+    "the registry's reply to {operation} has another shape than agreed",
+    "注册服务对 {operation} 的应答格式与约定不符",
+)
+
+
+class WriteResult(NamedTuple):
+    """What became of one write. ``reason`` has the rule and details of one that was not even tried."""
+
+    status: Status
+    version: int
+    changed: bool
+    reason: tuple[str, dict[str, str | int | float]] | None
+
+    def sentence(self, language: str = "en") -> str:
+        """What became of it, for a person."""
+        if self.reason:
+            return render(*self.reason, language)
+        return self.status.sentence(language)
+
+
+class RegistryClient:
+    """One authenticated connection to a registry. Requests may be sent at the same time from several tasks."""
+
+    def __init__(self, host: str, port: int, *, anchor: TrustAnchor, key: SigningKey, timeout: float = 60.0) -> None:
+        self._host = host
+        self._port = port
+        self._key = key
+        self._timeout = timeout
+        self._exchange = Exchange(Verifier(anchor), random.getrandbits(63))
+        self._waiting: dict[int, asyncio.Future[UnprovenReply]] = {}
+        self._failure: BiaoshiError | None = None
+        self.prefixes: tuple[str, ...] = ()
+        """The prefixes below which the key may write."""
+
+    async def __aenter__(self) -> Self:
+        """Connect, verify the node, authenticate. Raises :class:`BiaoshiError`."""
+        try:
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        except OSError as error:
+            server = f"{self._host}:{self._port}"
+            raise Unreachable(NO_CONNECTION, server=server, reason=error.strerror or str(error)) from error
+        self._receiving = asyncio.create_task(self._receive())
+        try:
+            self.prefixes = await self._authenticate()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _authenticate(self) -> tuple[str, ...]:
+        """Verify who the node is, prove our key to it, and get the prefixes below which it may write."""
+        chain = await self._ask(Op.CHAIN)
+        assert isinstance(chain, Reply)
+        public = self._key.public
+        nonce = (await self._ask(Op.AUTHENTICATE, public.algorithm, public.raw)).payload
+        if not isinstance(nonce, bytes):
+            raise MessageError(BAD_REPLY, operation="authenticate")
+        proof = self._key.sign(challenge_bytes(chain.proof.zone.prefix, nonce))
+        granted = (await self._ask(Op.PROVE, proof)).payload
+        if not isinstance(granted, tuple):
+            raise MessageError(BAD_REPLY, operation="prove")
+        return tuple(prefix.decode() for prefix in granted)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._receiving.cancel()
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Carry out writes: one outcome each. Raises :class:`BiaoshiError` where it is not known what became of
+        them, or nothing was done."""
+        return [Outcome(result.status, result.version, result.changed) for result in await self.write_each(writes)]
+
+    async def write_each(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """The same, with the reason for each that was refused."""
+        items = [(write.identifier, write.compare, write.values) for write in writes]
+        reply = await self._ask(Op.WRITE, items)
+        results = reply.payload
+        if not isinstance(results, tuple) or len(results) != len(writes):
+            raise MessageError(BAD_REPLY, operation="write")
+        return [_read_result(result) for result in results]
+
+    async def fetch(self, identifiers: Sequence[bytes]) -> list[Record | None]:
+        """Whole records, restricted values included; None where there never was one."""
+        payload = (await self._ask(Op.FETCH, list(identifiers))).payload
+        if not isinstance(payload, tuple):
+            raise MessageError(BAD_REPLY, operation="fetch")
+        return [decode_body(body) if isinstance(body, bytes) else None for body in payload]
+
+    async def records(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+        """All records of a prefix and those below it, withdrawn ones included."""
+        cursor: bytes | None = None
+        while True:
+            payload = (await self._ask(Op.RECORDS, prefix.encode(), cursor, MAX_LIST)).payload
+            match payload:
+                case (tuple(pairs), (None | bytes()) as next_cursor):
+                    for identifier, body in pairs:
+                        yield identifier.decode(), decode_body(body)
+                case _:
+                    raise MessageError(BAD_REPLY, operation="records")
+            if next_cursor is None:
+                return
+            cursor = next_cursor
+
+    async def changes(self, cursor: bytes | None, limit: int) -> tuple[list[tuple[str, Head]], bytes, bool]:
+        """A page of the change feed: identifiers and bodies taken apart, the next cursor, whether there is more."""
+        match (await self._ask(Op.CHANGES, cursor, limit)).payload:
+            case (tuple(pairs), bytes(next_cursor), bool(more)):
+                return [(identifier.decode(), split_body(body)) for identifier, body in pairs], next_cursor, more
+        raise MessageError(BAD_REPLY, operation="changes")
+
+    async def _ask(self, op: Op, *arguments: object) -> UnprovenReply:
+        if self._failure is not None:
+            raise self._failure
+        rid, wire = self._exchange.ask(op, *arguments)
+        future: asyncio.Future[UnprovenReply] = asyncio.get_running_loop().create_future()
+        self._waiting[rid] = future
+        self._writer.write(wire)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._writer.drain()
+                reply = await future
+        except TimeoutError:
+            raise Unreachable(TIMED_OUT, seconds=self._timeout) from None
+        except OSError as error:
+            raise Unreachable(LOST) from error
+        finally:
+            self._waiting.pop(rid, None)
+        if reply.status != Status.OK:
+            raise refusal(reply.status, reply.payload)
+        return reply
+
+    async def _receive(self) -> None:
+        """Settle replies as they come, until the connection ends."""
+        failure: BiaoshiError = Unreachable(LOST)
+        try:
+            while data := await self._reader.read(READ_BYTES):
+                for reply in self._exchange.receive(data, time.time_ns() // 1_000_000):
+                    future = self._waiting.pop(reply.rid, None)
+                    if future is not None and not future.done():
+                        future.set_result(reply)
+                if self._exchange.wants_chain:
+                    self._writer.write(self._exchange.ask(Op.CHAIN)[1])
+        except BiaoshiError as error:
+            failure = error
+        except OSError:
+            pass
+        self._failure = failure
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(failure)
+
+
+def _read_result(result: object) -> WriteResult:
+    match result:
+        case (int(status), int(version), bool(changed)):
+            return WriteResult(Status.named(status), version, changed, None)
+        case (int(status), (bytes(), dict()) as reason, bool()):
+            error = refusal(status, reason)
+            return WriteResult(Status.named(status), 0, False, (error.rule.name, error.details))
+    raise MessageError(BAD_REPLY, operation="write")

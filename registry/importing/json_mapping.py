@@ -1,0 +1,111 @@
+"""From a line of NDJSON to an identifier in normal form and encoded values.
+
+Two shapes, which may stand in one file: *flat*, an object with a key for each column, and *whole*, an object with
+the identifier and a list ``values`` of ``{"index", "type", "data"}`` with an optional ``ttl`` in seconds. Of a flat
+file the first line decides about the columns, as a header does; keys may be missing later, new ones are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from protocol.errors import InvalidInput, RecordError
+from protocol.limits import DEFAULT_TTL_SECONDS, MAX_DATA_BYTES, MAX_TTL_SECONDS, MAX_TYPE_CHARACTERS
+from protocol.records import Value, encode_values
+from registry.importing import rules
+from registry.importing.columns import Plan
+from registry.importing.mapping import IdentifierReader, encode_cell, encode_row
+from registry.importing.ndjson_source import VALUES, decode_object
+
+
+class _JsonValue(msgspec.Struct, forbid_unknown_fields=True):
+    index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
+    data: str
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
+
+
+class JsonMapping:
+    """The mapping of NDJSON lines."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._columns = {column.header: column for column in plan.columns}
+        self._identifier = IdentifierReader(plan, "utf-8")
+
+    def convert(self, line: bytes) -> tuple[bytes, bytes]:
+        """Identifier in normal form and encoded values. Raises :class:`InvalidInput` with the reason for which the
+        line is refused."""
+        row = _read(line)
+        cell = _text(row.pop(self.plan.identifier, None), self.plan.identifier)
+        identifier = self._identifier.quick(cell) or self._identifier.careful(cell)
+        whole = row.get(VALUES)
+        if isinstance(whole, list):
+            for key in row:
+                if key != VALUES and key not in self.plan.ignored:
+                    raise InvalidInput(rules.UNKNOWN_KEY, key=key)
+            return identifier, _encode_whole(whole)
+        values = []
+        for key, value in row.items():
+            column = self._columns.get(key)
+            if column is not None:
+                text = _text(value, key)
+                if text:
+                    values.append((column.index, column.type, encode_cell(text, key, "utf-8")))
+            elif key not in self.plan.ignored:
+                raise InvalidInput(rules.UNKNOWN_KEY, key=key)
+        values.sort()  # by index: keys of an object have no order, equal content must have equal bytes
+        return identifier, encode_row(values)
+
+    def shown(self, line: bytes) -> str:
+        """The identifier of a line, as far as it can be read, for the report."""
+        try:
+            return _text(_read(line).get(self.plan.identifier), self.plan.identifier)
+        except InvalidInput:
+            return line[:200].decode("utf-8", "replace").strip()
+
+    def is_blank(self, line: bytes) -> bool:
+        """Whether there is nothing at all."""
+        return not line.strip()
+
+
+def _read(line: bytes) -> dict[str, object]:
+    try:
+        return decode_object(line)
+    except UnicodeDecodeError as error:
+        byte = f"{error.object[error.start]:02X}"
+        raise InvalidInput(rules.NOT_TEXT, column="?", byte=byte, encoding="UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
+
+
+def _text(value: object, key: str) -> str:
+    """A JSON value as the text that a person sees in the file."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    raise InvalidInput(rules.NOT_PLAIN, column=key)
+
+
+def _encode_whole(items: list[object]) -> bytes:
+    try:
+        values = msgspec.convert(items, list[_JsonValue])
+    except msgspec.ValidationError as error:
+        raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
+    encoded = []
+    for value in values:
+        data = value.data.encode()
+        if len(data) > MAX_DATA_BYTES:
+            raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
+        encoded.append(Value(value.index, value.type, data, value.ttl))
+    try:
+        return encode_values(encoded)
+    except RecordError as error:
+        raise InvalidInput(error.rule, **error.details) from None

@@ -1,0 +1,71 @@
+"""Who may write: keys and the prefixes below which each may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from protocol.errors import Refused, Rule
+from protocol.identifiers import covers
+from protocol.signatures import PublicKey
+from protocol.status import Status
+
+CHALLENGE_BYTES: Final = 32
+PROVE_CONTEXT: Final = b"biaoshi prove 1\x00"
+
+UNKNOWN_KEY: Final = Rule(
+    "rights.unknown-key",
+    Status.NOT_PERMITTED,
+    "the key {key} may not write on this node; an operator adds it under [[registry.writers]]",
+    "密钥 {key} 无权在本节点写入，请由运维人员加入 [[registry.writers]]",
+)
+NO_PROOF: Final = Rule(
+    "rights.no-proof",
+    Status.NOT_AUTHENTICATED,
+    "the signature does not prove the key that was named",
+    "签名不能证明所声明的密钥",
+)
+NOT_AUTHENTICATED: Final = Rule(
+    "rights.not-authenticated",
+    Status.NOT_AUTHENTICATED,
+    "prove a key first: authenticate, then sign the challenge",
+    "请先完成身份认证：发起认证并对挑战签名",
+)
+OTHER_PREFIX: Final = Rule(
+    "rights.other-prefix",
+    Status.NOT_PERMITTED,
+    "this key may not write below '{prefix}'",
+    "该密钥无权写入前缀“{prefix}”",
+)
+WHOLE_ZONE: Final = Rule(
+    "rights.whole-zone",
+    Status.NOT_PERMITTED,
+    "the change feed is for keys that may write the whole zone '{zone}'",
+    "变更流只对可写整个区域“{zone}”的密钥开放",
+)
+
+
+class Rights:
+    """The table of keys and prefixes."""
+
+    def __init__(self, writers: Mapping[PublicKey, Iterable[str]]) -> None:
+        self._prefixes = {key: tuple(prefixes) for key, prefixes in writers.items()}
+
+    def prefixes(self, key: PublicKey) -> tuple[str, ...]:
+        """The prefixes below which a key may write. Raises :class:`Refused` for an unknown one."""
+        try:
+            return self._prefixes[key]
+        except KeyError:
+            raise Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(key)) from None
+
+
+def permits(prefixes: tuple[str, ...], prefix: str) -> bool:
+    """Whether a key with these prefixes may write below ``prefix``, in normal form."""
+    return any(covers(one, prefix) for one in prefixes)
+
+
+def challenge_bytes(zone: str, nonce: bytes) -> bytes:
+    """What a key signs to prove itself: context, length and name of the node's zone, nonce. The zone is in it so that
+    a node cannot pass on another node's challenge."""
+    name = zone.encode()
+    return PROVE_CONTEXT + bytes((len(name),)) + name + nonce

@@ -1,0 +1,252 @@
+"""The registry process: ``python -m registry.server CONFIG PORT``.
+
+The only process of a node that writes. It speaks the native protocol on TCP; its answers are sealed like the
+resolver's. A connection may have ``IN_FLIGHT`` batches waiting for the disk; its further requests wait in the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, cast
+
+from config.keyfiles import read_identity
+from config.load import load_settings
+from config.process import bind, run, say_ready, set_up_log, stop_event
+from config.settings import Settings
+from protocol.errors import BiaoshiError, MessageError
+from protocol.framing import MessageStream
+from protocol.identifiers import normal_prefix
+from protocol.limits import PROTOCOL_VERSION
+from protocol.messages import encode_failure, encode_response
+from protocol.node import NodeFacts, check_own_key
+from protocol.signatures import PublicKey, SigningKey
+from protocol.status import Status
+from protocol.trust import Chain
+from protocol.turn import Turn
+from registry.committer import Committer
+from registry.rights import Rights
+from registry.session import Batch, Session
+from registry.store.lmdb.writer import LmdbStore
+from registry.store.writes import Outcome
+
+IN_FLIGHT: Final = 16
+"""Write requests of one connection that may wait for the disk: at most 16 MiB."""
+
+UNREAD_BYTES: Final = 4 << 20
+"""Bytes of answers that may wait for a client to read them."""
+
+UNREAD_SECONDS: Final = 30.0
+"""How long they may wait before the client is dropped."""
+
+MAX_CONNECTIONS: Final = 1_000
+"""Connections at one time. Writers are few; each may hold up to 16 MiB."""
+
+DRAIN_SECONDS: Final = 5.0
+"""How long a stopping registry waits for clients to take what was answered."""
+
+STALE_READERS_SECONDS: Final = 10.0
+"""How often slots of dead readers are freed."""
+
+
+class Doorway:
+    """What the registry's connections share."""
+
+    def __init__(
+        self, turn: Turn, committer: Committer, new_session: Callable[[], Session], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.turn = turn
+        self.committer = committer
+        self.new_session = new_session
+        self.loop = loop
+        self.open: set[Connection] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def enter(self, connection: Connection) -> None:
+        """Note a connection that is open."""
+        self.open.add(connection)
+        self.empty.clear()
+
+    def leave(self, connection: Connection) -> None:
+        """Note a connection that is closed."""
+        self.open.discard(connection)
+        if not self.open:
+            self.empty.set()
+
+    def accept(self) -> Connection:
+        """A new connection, for ``loop.create_server``."""
+        return Connection(self)
+
+    def sweep(self) -> None:
+        """Drop clients that have not read for ``UNREAD_SECONDS``."""
+        now = self.loop.time()
+        for connection in [one for one in self.open if one.blocked_since and now - one.blocked_since > UNREAD_SECONDS]:
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One writer."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, doorway: Doorway) -> None:
+        self._doorway = doorway
+        self._session = doorway.new_session()
+        self._stream = MessageStream()
+        self._in_flight = 0
+        self._closing = False
+        self.blocked_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
+        self._transport = transport
+        if len(self._doorway.open) >= MAX_CONNECTIONS:
+            transport.write(encode_response(0, Status.OVERLOADED, None))
+            transport.close()
+            return
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
+        self._doorway.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._doorway.leave(self)
+
+    def pause_writing(self) -> None:
+        self.blocked_since = self._doorway.loop.time()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.blocked_since = 0.0
+        self._transport.resume_reading()
+        self._work()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._stream.feed(data)
+        except MessageError as error:
+            self._fail(error)
+            return
+        self._work()
+
+    def send(self, data: bytes) -> None:
+        """Take a sealed bundle of this connection, at the end of the turn."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        if self._closing and not self._in_flight:
+            self._transport.close()
+
+    def close_when_done(self) -> None:
+        """Take no more requests; close when those taken are answered."""
+        self._closing = True
+        if not self._in_flight:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def _work(self) -> None:
+        """Take requests while the client reads and not too many batches wait for the disk."""
+        while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing:
+            try:
+                messages, wire = self._stream.take(1)
+            except MessageError as error:
+                self._fail(error)
+                return
+            if not messages:
+                self._transport.resume_reading()
+                return
+            answer = self._session.answer(messages[0])
+            if isinstance(answer, Batch):
+                self._commit(answer, wire)
+            else:
+                self._doorway.turn.add(self, 1, wire, answer)
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _commit(self, batch: Batch, wire: bytes) -> None:
+        self._in_flight += 1
+
+        def done(result: list[Outcome] | BiaoshiError) -> None:
+            self._in_flight -= 1
+            self._doorway.turn.add(self, 1, wire, batch.response(result))
+            if not self._transport.is_closing():
+                self._work()
+
+        self._doorway.committer.submit(batch.writes, done)
+
+    def _fail(self, error: MessageError) -> None:
+        self._doorway.turn.flush()
+        self._transport.write(encode_failure(0, error))
+        self._transport.close()
+
+
+async def serve(settings: Settings, port: int) -> None:
+    """Answer on ``port`` until SIGTERM."""
+    log = set_up_log(settings.log, "registry")
+    stop = stop_event()
+    identity = read_identity(settings)
+    key = SigningKey(identity.seed)
+    zone = normal_prefix(settings.node.prefix.encode()).decode()
+    check_own_key(identity.statement, key.public, zone, int(time.time()))
+    store = LmdbStore(settings.store_path)
+    store.clear_stale_readers()
+    loop = asyncio.get_running_loop()
+    turn = Turn(key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
+    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
+    software = f"biaoshi/{PROTOCOL_VERSION}"
+    facts = NodeFacts(settings.node.role, zone, software, Chain(identity.delegations, (identity.statement,)))
+    rights = Rights({
+        PublicKey.parse(writer.key): [normal_prefix(prefix.encode()).decode() for prefix in writer.prefixes]
+        for writer in settings.registry.writers
+    })  # fmt: skip
+    started = time.monotonic()
+
+    def status() -> dict[str, object]:
+        counts = store.counts()
+        return {
+            "role": facts.role, "zone": zone, "software": software, "registered": sum(counts.active.values()),
+            "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
+            "uptime_s": int(time.monotonic() - started), "worker": os.getpid(),
+        }  # fmt: skip
+
+    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status), loop)
+    host = settings.registry.host
+    server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
+    sweeper = asyncio.create_task(_sweep(doorway, store))
+    log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
+    say_ready()
+    await stop.wait()
+    log.info("stopping", connections=len(doorway.open))
+    server.close()
+    for connection in list(doorway.open):
+        connection.close_when_done()
+    await asyncio.to_thread(committer.stop)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await doorway.empty.wait()
+    sweeper.cancel()
+    store.close()
+
+
+async def _sweep(doorway: Doorway, store: LmdbStore) -> None:
+    while True:
+        await asyncio.sleep(STALE_READERS_SECONDS)
+        doorway.sweep()
+        store.clear_stale_readers()
+
+
+def main() -> None:
+    """Entry point of the process."""
+    config, port = sys.argv[1:]
+    run(serve(load_settings(Path(config)), int(port)))
+
+
+if __name__ == "__main__":
+    main()

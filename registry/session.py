@@ -1,0 +1,240 @@
+"""One writer's session: what it has proven, and what its requests mean. No sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from protocol.errors import BiaoshiError, MessageError, Refused
+from protocol.identifiers import normal, normal_prefix
+from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
+from protocol.messages import (
+    BAD_ARGUMENTS,
+    TOO_MANY,
+    UNKNOWN_OPERATION,
+    Op,
+    encode_failure,
+    encode_response,
+    failure_payload,
+    read_request,
+)
+from protocol.node import NodeFacts, answer_common
+from protocol.records import Permission, check_values
+from protocol.signatures import PublicKey
+from protocol.status import Status
+from registry.rights import (
+    CHALLENGE_BYTES,
+    NO_PROOF,
+    NOT_AUTHENTICATED,
+    OTHER_PREFIX,
+    WHOLE_ZONE,
+    Rights,
+    challenge_bytes,
+    permits,
+)
+from registry.store.interface import Entry, Store
+from registry.store.writes import Outcome, Write
+
+MAX_VERSION: Final = (1 << 63) - 1
+
+
+class Batch(NamedTuple):
+    """A write request that was understood: what is to be carried out, and what was refused at its place."""
+
+    rid: int
+    writes: list[Write]
+    refused: dict[int, object]
+    items: int
+
+    def response(self, result: list[Outcome] | BiaoshiError) -> bytes:
+        """The response, once the writes were carried out or could not be."""
+        if isinstance(result, BiaoshiError):
+            return encode_failure(self.rid, result)
+        outcomes = iter(result)
+        items = [self.refused[i] if i in self.refused else next(outcomes) for i in range(self.items)]
+        return encode_response(self.rid, Status.OK, items)
+
+
+class Session:
+    """The state of one connection to the registry."""
+
+    def __init__(self, store: Store, facts: NodeFacts, rights: Rights, status: Callable[[], dict[str, object]]) -> None:
+        self._store = store
+        self._facts = facts
+        self._rights = rights
+        self._status = status
+        self._claimed: PublicKey | None = None
+        self._nonce = b""
+        self._prefixes: tuple[str, ...] = ()
+        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch]] = {
+            Op.STATUS: self._answer_status,
+            Op.AUTHENTICATE: self._authenticate,
+            Op.PROVE: self._prove,
+            Op.WRITE: self._write,
+            Op.FETCH: self._fetch,
+            Op.RECORDS: self._records,
+            Op.CHANGES: self._changes,
+        }
+
+    def answer(self, request: object) -> bytes | Batch:
+        """The response to a request, or the batch that is to be written before there is one."""
+        rid = 0
+        try:
+            op, rid, arguments = read_request(request)
+            operation = self._operations.get(op)
+            if operation is not None:
+                return operation(rid, arguments)
+            common = answer_common(self._facts, op, rid, arguments)
+            if common is None:
+                raise MessageError(UNKNOWN_OPERATION, op=op)
+        except BiaoshiError as error:
+            return encode_failure(rid, error)
+        else:
+            return common
+
+    def _answer_status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        return encode_response(rid, Status.OK, self._status())
+
+    # Who is it? -----------------------------------------------------------------------------------
+
+    def _authenticate(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        match arguments:
+            case (int(algorithm), bytes(raw)):
+                key = PublicKey(algorithm, raw)
+            case _:
+                reason = "expected [16, rid, algorithm, public key]"
+                raise MessageError(BAD_ARGUMENTS, operation="authenticate", reason=reason)
+        self._rights.prefixes(key)
+        self._claimed, self._nonce, self._prefixes = key, os.urandom(CHALLENGE_BYTES), ()
+        return encode_response(rid, Status.OK, self._nonce)
+
+    def _prove(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        match arguments:
+            case (bytes(signature),):
+                pass
+            case _:
+                raise MessageError(BAD_ARGUMENTS, operation="prove", reason="expected [17, rid, signature]")
+        key, nonce = self._claimed, self._nonce
+        self._claimed, self._nonce = None, b""  # a challenge serves once
+        if key is None or not key.verifies(signature, challenge_bytes(self._facts.zone, nonce)):
+            raise Refused(NO_PROOF, Status.NOT_AUTHENTICATED)
+        self._prefixes = self._rights.prefixes(key)
+        return encode_response(rid, Status.OK, list(self._prefixes))
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def _write(self, rid: int, arguments: tuple[object, ...]) -> Batch:
+        self._require_key()
+        match arguments:
+            case (tuple(items),):
+                pass
+            case _:
+                raise MessageError(BAD_ARGUMENTS, operation="write", reason="expected [18, rid, [write, …]]")
+        if len(items) > MAX_WRITES:
+            raise MessageError(TOO_MANY, operation="write", limit=MAX_WRITES, count=len(items))
+        batch = Batch(rid, [], {}, len(items))
+        permitted: dict[bytes, bool] = {}
+        for i, item in enumerate(items):
+            try:
+                write = read_write(item)
+                prefix = write.identifier.partition(b"/")[0]
+                if prefix not in permitted:
+                    permitted[prefix] = permits(self._prefixes, prefix.decode())
+                if not permitted[prefix]:
+                    raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix.decode())
+                batch.writes.append(write)
+            except BiaoshiError as error:
+                batch.refused[i] = (int(error.status), failure_payload(error), False)
+        return batch
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def _fetch(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        self._require_key()
+        match arguments:
+            case (tuple(raw),) if len(raw) <= MAX_MANY and all(type(one) is bytes for one in raw):
+                identifiers = [normal(one) for one in raw]
+            case _:
+                reason = f"expected [19, rid, [identifier, …]], at most {MAX_MANY}"
+                raise MessageError(BAD_ARGUMENTS, operation="fetch", reason=reason)
+        for identifier in identifiers:
+            self._require_right(identifier.partition(b"/")[0].decode())
+        return _fitting(rid, [self._store.find(identifier) for identifier in identifiers])
+
+    def _records(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        self._require_key()
+        match arguments:
+            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if (
+                0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
+            ):
+                prefix = normal_prefix(raw_prefix).decode()
+            case _:
+                reason = f"expected [20, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
+                raise MessageError(BAD_ARGUMENTS, operation="records", reason=reason)
+        self._require_right(prefix)
+        while True:
+            page = self._store.scan(prefix, cursor, limit)
+            response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor])
+            if len(response) <= MAX_MESSAGE_BYTES:
+                return response
+            limit //= 2  # records are large: a shorter page, the cursor goes on from there
+
+    def _changes(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        self._require_key()
+        match arguments:
+            case ((None | bytes()) as cursor, int(limit)) if (
+                0 < limit <= MAX_CHANGES and len(cursor or b"") <= MAX_CURSOR_BYTES
+            ):
+                pass
+            case _:
+                reason = f"expected [21, rid, cursor or nil, limit up to {MAX_CHANGES}]"
+                raise MessageError(BAD_ARGUMENTS, operation="changes", reason=reason)
+        if not permits(self._prefixes, self._facts.zone):
+            raise Refused(WHOLE_ZONE, Status.NOT_PERMITTED, zone=self._facts.zone)
+        while True:
+            page = self._store.feed(cursor, limit)
+            response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor, page.more])
+            if len(response) <= MAX_MESSAGE_BYTES:
+                return response
+            limit //= 2
+
+    def _require_key(self) -> None:
+        if not self._prefixes:
+            raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
+
+    def _require_right(self, prefix: str) -> None:
+        if not permits(self._prefixes, prefix):
+            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+
+
+def read_write(item: object) -> Write:
+    """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
+    match item:
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
+            compare is None or 0 <= compare <= MAX_VERSION
+        ):
+            identifier = normal(raw)
+        case _:
+            reason = "a write is [identifier, compare, values or nil]"
+            raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+    if values is None:
+        return Write(identifier, compare, None, restricted=False)
+    restricted = False
+    for value in check_values(values):
+        if not value.permissions & Permission.PUBLIC_READ:
+            restricted = True
+    return Write(identifier, compare, values, restricted)
+
+
+def _pairs(entries: list[Entry]) -> list[tuple[str, bytes]]:
+    return [(entry.identifier.decode(), entry.body) for entry in entries]
+
+
+def _fitting(rid: int, bodies: list[bytes | None]) -> bytes:
+    """A response with as many bodies as fit one message: those that do not stay away from its end."""
+    response = encode_response(rid, Status.OK, bodies)
+    while len(response) > MAX_MESSAGE_BYTES:
+        bodies = bodies[: len(bodies) // 2]
+        response = encode_response(rid, Status.OK, bodies)
+    return response

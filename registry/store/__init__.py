@@ -1,0 +1,10 @@
+"""The store: what a node remembers, behind one interface.
+
+``interface``  what every backend offers, and what it promises
+``writes``     a wish about one record, and its outcome
+``decide``     the rule for one write, given what is there: pure, the same for all backends
+``memory``     a backend of dictionaries, for tests and small tools
+``lmdb``       the embedded backend: ``reader`` for any process, ``writer`` for the one registry process
+
+Nobody outside sees a transaction, a cursor object or an engine's exception.
+"""

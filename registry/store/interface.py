@@ -1,0 +1,125 @@
+"""What every backend offers.
+
+A backend keeps *bodies* (``protocol.records``) under identifiers in normal form, and a feed of changes. Business
+rules need no more than that one record is changed atomically under a compare; a backend may offer more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from protocol.errors import Rule
+from protocol.status import Status
+from registry.store.writes import Outcome, Write
+
+STORE_FULL: Final = Rule(
+    "store.full",
+    Status.STORE_FULL,
+    "the disk of the store is full ({reason}); nothing of this batch was written. Free space, then send it again",
+    "存储所在磁盘已满（{reason}），本批未写入任何内容。请释放空间后重新发送",
+)
+STORE_FAILED: Final = Rule(
+    "store.failed",
+    Status.STORE_FAILED,
+    "the store at {path} cannot be used: {reason}",
+    "位于 {path} 的存储无法使用：{reason}",
+)
+DAMAGED: Final = Rule(
+    "store.damaged",
+    Status.STORE_FAILED,
+    "the stored record of {identifier} is damaged: {reason}",
+    "标识 {identifier} 的存储记录已损坏：{reason}",
+)
+BAD_CURSOR: Final = Rule(
+    "store.bad-cursor",
+    Status.BAD_REQUEST,
+    "this cursor was not given out by this node; begin without one",
+    "该游标不是本节点给出的，请不带游标重新开始",
+)
+
+
+class Entry(NamedTuple):
+    """A record under its identifier (normal form, UTF-8); ``body`` is whole, restricted values included."""
+
+    identifier: bytes
+    body: bytes
+
+
+class Page(NamedTuple):
+    """A part of a list. ``cursor`` continues it; None at the end."""
+
+    entries: list[Entry]
+    cursor: bytes | None
+
+
+class ChangePage(NamedTuple):
+    """A part of the change feed, oldest first: the records as they are now, each after its change. ``cursor``
+    continues it, also at the end; ``more`` says whether there is more now."""
+
+    entries: list[Entry]
+    cursor: bytes
+    more: bool
+
+
+class Counts(NamedTuple):
+    """How much is stored: active records by prefix, changes ever made, bytes in use on disk (0: not on disk)."""
+
+    active: dict[str, int]
+    changes: int
+    bytes_used: int
+
+
+class Reader(Protocol):
+    """The reading side. Reads see everything that was acknowledged before the last :meth:`rest`."""
+
+    def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
+        """The public bodies of active records, in order; None for any other identifier, be it absent,
+        withdrawn or malformed. Identifiers need not be in normal form."""
+        ...
+
+    def find(self, identifier: bytes) -> bytes | None:
+        """The whole body under an identifier in normal form, active or withdrawn; None where there is none."""
+        ...
+
+    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
+        """Up to ``limit`` records of a prefix and of all prefixes below it, withdrawn ones included, ordered by
+        prefix and suffix. Raises :class:`~protocol.errors.StoreError` for a cursor that is not ours."""
+        ...
+
+    def feed(self, cursor: bytes | None, limit: int) -> ChangePage:
+        """Changes after ``cursor`` (None: from the beginning). A record that changed several times since may be
+        given once, as it is now: who applies the pages in order ends with the same records."""
+        ...
+
+    def counts(self) -> Counts:
+        """How much is stored."""
+        ...
+
+    def rest(self) -> None:
+        """Let go of the snapshot; the next read takes a new one. To be called between bursts of reads, as a
+        snapshot that is held keeps freed space from being used again."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """Reading and writing. What returns is durable."""
+
+    def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        """Carry out writes in order, at ``now`` (seconds), in one durable step: all that succeed, or none where
+        :class:`~protocol.errors.StoreError` is raised."""
+        ...
+
+    def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        """The same for many writes whose identifiers strictly ascend: faster, and denser on disk. Loading
+        again what was loaded changes nothing, so a load can be taken up at any point."""
+        ...
+
+    def snapshot(self, target: Path) -> None:
+        """Copy the store, as of one moment, into the empty directory ``target``, compacted."""
+        ...

@@ -1,0 +1,155 @@
+"""How a body is stored: compressed against a dictionary, its kind told by the last byte.
+
+=========== ======================================================================================
+last byte   before it
+=========== ======================================================================================
+0x00        the body as it is
+0x01–0xDF   a zstd frame, made with dictionary 1–223
+0xE0–0xEF   a zstd frame and one byte; dictionary number = low half of the last byte · 256 + that byte
+0xFE        a stored body (one of the above) that has values which not everybody may read
+0xFF        a stored body that was withdrawn
+=========== ======================================================================================
+
+The tag stands last because the decoder takes a frame with anything behind it: no slice, no copy. Opening a
+stored body for the public is one table look-up and one call, whatever it is; this is the hot path of
+resolution. Dictionaries cost nothing to name and are never removed while the store lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import zstandard
+
+from protocol.errors import StoreError
+from protocol.records import public_body
+from registry.store.interface import DAMAGED
+
+MAX_DICTIONARY: Final = 0xFFF
+"""Highest dictionary number: twelve bits."""
+
+DICTIONARY_BYTES: Final = 16_384
+"""Size of a dictionary; larger ones gained little on product records and cost cache."""
+
+LEVEL: Final = 3
+
+_LAST_SHORT: Final = 0xDF
+_FIRST_LONG: Final = 0xE0
+RESTRICTED: Final = 0xFE
+WITHDRAWN: Final = 0xFF
+
+Opener = Callable[[bytes], bytes | None]
+
+
+def _plain(stored: bytes) -> bytes:
+    return stored[:-1]
+
+
+def _withdrawn(stored: bytes) -> None:
+    return None
+
+
+class Codec:
+    """Opens and makes stored bodies. ``load`` gives the bytes of a dictionary by number, None where there is none.
+    Not for use by two threads at once."""
+
+    def __init__(self, load: Callable[[int], bytes | None]) -> None:
+        self._load = load
+        self._openers: dict[int, Opener] = {}
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+        table: list[Opener] = [_plain]
+        table += [self._first_use(number) for number in range(1, _FIRST_LONG)]
+        table += [self._open_long] * (RESTRICTED - _FIRST_LONG)
+        table += [self._open_restricted, _withdrawn]
+        self.public: Final = table
+        """By last byte: gives the body that anybody may see, None for a withdrawn one."""
+
+    def whole(self, stored: bytes) -> bytes:
+        """The whole body, restricted values included, withdrawn or not."""
+        while stored[-1] in (RESTRICTED, WITHDRAWN):
+            stored = stored[:-1]
+        body = self.public[stored[-1]](stored)
+        assert body is not None
+        return body
+
+    def store(self, body: bytes, dictionary: int, *, restricted: bool, withdrawn: bool) -> bytes:
+        """The stored form of a body; plain where the dictionary (0: none) does not make it shorter."""
+        stored = self.compress(body, dictionary) if dictionary else body + b"\x00"
+        if withdrawn:
+            return stored + b"\xff"
+        return stored + b"\xfe" if restricted else stored
+
+    def compress(self, body: bytes, dictionary: int) -> bytes:
+        """A body under a dictionary, tagged."""
+        frame = self.compressor(dictionary).compress(body)
+        if len(frame) >= len(body):
+            return body + b"\x00"
+        return frame + tag(dictionary)
+
+    def compressor(self, dictionary: int) -> zstandard.ZstdCompressor:
+        """The compressor of a dictionary, made at its first use."""
+        compressor = self._compressors.get(dictionary)
+        if compressor is None:
+            compressor = self._compressors[dictionary] = make_compressor(self._dictionary(dictionary))
+        return compressor
+
+    def admit(self, number: int, dictionary: bytes) -> None:
+        """Make a new dictionary known before the store has it for everybody."""
+        self._compressors[number] = make_compressor(dictionary)
+        self._openers[number] = _decompress_with(dictionary)
+
+    def _dictionary(self, number: int) -> bytes:
+        raw = self._load(number)
+        if raw is None:
+            raise StoreError(DAMAGED, identifier="?", reason=f"dictionary {number} is missing")
+        return raw
+
+    def _opener(self, number: int) -> Opener:
+        opener = self._openers.get(number)
+        if opener is None:
+            opener = self._openers[number] = _decompress_with(self._dictionary(number))
+        return opener
+
+    def _first_use(self, number: int) -> Opener:
+        def open_and_remember(stored: bytes) -> bytes | None:
+            opener = self._opener(number)
+            self.public[number] = opener
+            return opener(stored)
+
+        return open_and_remember
+
+    def _open_long(self, stored: bytes) -> bytes | None:
+        return self._opener((stored[-1] & 0x0F) << 8 | stored[-2])(stored)
+
+    def _open_restricted(self, stored: bytes) -> bytes:
+        return public_body(self.whole(stored))
+
+
+def _decompress_with(dictionary: bytes) -> Opener:
+    return zstandard.ZstdDecompressor(
+        dict_data=zstandard.ZstdCompressionDict(dictionary), format=zstandard.FORMAT_ZSTD1_MAGICLESS
+    ).decompress
+
+
+def tag(dictionary: int) -> bytes:
+    """The last byte or two of a body that was compressed with a dictionary."""
+    if dictionary <= _LAST_SHORT:
+        return bytes((dictionary,))
+    return bytes((dictionary & 0xFF, _FIRST_LONG | dictionary >> 8))
+
+
+def make_compressor(dictionary: bytes) -> zstandard.ZstdCompressor:
+    """A compressor whose frames carry nothing that the store knows already: no magic number, no dictionary id."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_content_size=1, write_dict_id=0, write_checksum=0
+    )
+    return zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(dictionary), compression_params=parameters)
+
+
+def train(bodies: Sequence[bytes]) -> bytes | None:
+    """A dictionary from a sample of bodies; None where the sample has too little in common or is too small."""
+    try:
+        return zstandard.train_dictionary(DICTIONARY_BYTES, list(bodies)).as_bytes()
+    except zstandard.ZstdError:
+        return None

@@ -1,0 +1,147 @@
+"""What is where on disk.
+
+Tables (LMDB named databases):
+
+``records``       prefix number (3 bytes, big endian) ‖ suffix → stored body (``codec``)
+``prefixes``      prefix → number, active records, dictionary in use
+``numbers``       prefix number → prefix
+``dictionaries``  number (2 bytes) → the dictionary's bytes
+``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
+``meta``          format, next numbers
+
+Records of one prefix lie together, ordered by suffix; three bytes stand for the prefix, which saves ten bytes a
+record in the field's identifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import lmdb
+import msgspec
+
+from protocol.errors import Rule, StoreError
+from protocol.status import Status
+from registry.store.interface import STORE_FAILED, STORE_FULL
+
+FORMAT: Final = 1
+
+OTHER_FORMAT: Final = Rule(
+    "store.other-format",
+    Status.STORE_FAILED,
+    "the store at {path} has format {found}; this program reads format {known}. Use the program version that wrote it",
+    "位于 {path} 的存储格式为 {found}，本程序只支持格式 {known}，请使用写入该存储的程序版本",
+)
+NOT_THERE: Final = Rule(
+    "store.not-there",
+    Status.STORE_FAILED,
+    "there is no store at {path}; 'biaoshi init' makes one",
+    "{path} 处没有存储，请先运行 biaoshi init",
+)
+
+NUMBER_BYTES: Final = 3
+NO_PREFIX: Final = b"\xff\xff\xff"
+"""The prefix number that is never given out: looking below it finds nothing."""
+
+MAX_PREFIXES: Final = 0xFFFFFE
+"""Prefixes in one store: three bytes, less the one above."""
+
+MAX_KEY_BYTES: Final = 511
+"""LMDB's limit."""
+
+MAX_READERS: Final = 512
+"""Slots for reading processes; a worker takes one."""
+
+FIRST_MAP_BYTES: Final = 1 << 30
+"""The map of a new store: address space, not disk. It doubles by itself (``writer``)."""
+
+
+class PrefixRow(msgspec.Struct, array_like=True):
+    """What the store knows of a prefix. ``expected`` is the mean size of a stored body when the dictionary was made:
+    when bodies come out much larger, it is time for a new one."""
+
+    number: int
+    active: int = 0
+    dictionary: int = 0
+    expected: float = 0.0
+
+
+class Meta(msgspec.Struct, array_like=True):
+    """Counters of the store."""
+
+    format: int = FORMAT
+    next_prefix: int = 1
+    next_dictionary: int = 1
+    next_change: int = 0
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_row: Final = msgspec.msgpack.Decoder(PrefixRow).decode
+decode_meta: Final = msgspec.msgpack.Decoder(Meta).decode
+META_KEY: Final = b"store"
+
+
+class Tables(NamedTuple):
+    """An open environment and its tables."""
+
+    env: lmdb.Environment
+    records: lmdb._Database
+    prefixes: lmdb._Database
+    numbers: lmdb._Database
+    dictionaries: lmdb._Database
+    changes: lmdb._Database
+    meta: lmdb._Database
+
+
+def open_tables(path: Path, *, writable: bool, map_bytes: int = FIRST_MAP_BYTES) -> Tables:
+    """Open the store in directory ``path``; a writable one is made where there is none. Raises
+    :class:`StoreError`."""
+    if not writable and not (path / "data.mdb").exists():
+        raise StoreError(NOT_THERE, path=str(path))
+    with engine_errors(path):
+        env = lmdb.open(
+            str(path), map_size=map_bytes, max_dbs=8, max_readers=MAX_READERS, readonly=not writable,
+            # Reads are random: what the kernel would read ahead is seldom what comes next.
+            readahead=False, create=writable,
+        )  # fmt: skip
+        try:
+            names = Tables._fields[1:]
+            tables = Tables(env, *(env.open_db(name.encode(), create=writable) for name in names))
+            _check_format(tables, path, writable)
+        except BaseException:
+            env.close()
+            raise
+    return tables
+
+
+def _check_format(tables: Tables, path: Path, writable: bool) -> None:
+    with tables.env.begin(db=tables.meta, write=writable) as txn:
+        raw = txn.get(META_KEY)
+        if raw is None and writable:
+            txn.put(META_KEY, encode(Meta()))
+            return
+    meta = decode_meta(raw) if raw else Meta(format=0)
+    if meta.format != FORMAT:
+        raise StoreError(OTHER_FORMAT, path=str(path), found=meta.format, known=FORMAT)
+
+
+@contextmanager
+def engine_errors(path: Path) -> Iterator[None]:
+    """Turn the engine's exceptions into ours; they go no further than this."""
+    try:
+        yield
+    except lmdb.DiskError as error:
+        raise StoreError(STORE_FULL, reason=_reason(error)) from error
+    except lmdb.Error as error:
+        if any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded")):
+            raise StoreError(STORE_FULL, reason=_reason(error)) from error
+        raise StoreError(STORE_FAILED, path=str(path), reason=_reason(error)) from error
+    except OSError as error:
+        raise StoreError(STORE_FAILED, path=str(path), reason=error.strerror or str(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rpartition(": ")[2]

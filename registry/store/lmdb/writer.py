@@ -1,0 +1,340 @@
+"""The one writer.
+
+Every call is one transaction, durable when it returns. The map grows by itself: before a transaction there is
+room for it, and where there was not enough after all the transaction is carried out again on a larger
+map. Growing moves the map, so that no reader of this process may be reading: reads here take the same lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Final, TypeVar
+
+import lmdb
+
+from protocol.errors import Rule, StoreError
+from protocol.records import State, encode_body, split_body
+from protocol.status import Status
+from registry.store.decide import decide
+from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page
+from registry.store.lmdb.codec import MAX_DICTIONARY, Codec, make_compressor, tag, train
+from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
+from registry.store.lmdb.layout import (
+    FIRST_MAP_BYTES,
+    MAX_PREFIXES,
+    META_KEY,
+    NUMBER_BYTES,
+    Meta,
+    PrefixRow,
+    decode_meta,
+    decode_row,
+    encode,
+    engine_errors,
+    open_tables,
+)
+from registry.store.lmdb.reader import LmdbReader
+from registry.store.writes import Outcome, Write
+
+LEAST_SAMPLE: Final = 1_000
+"""Records in a bulk load before a dictionary is trained from them: fewer do not show what is common."""
+
+MOST_SAMPLE: Final = 8_000
+"""Records that a dictionary is trained from: more took longer and gained nothing on product records."""
+
+WORSE: Final = 1.25
+"""A dictionary has had its day when bodies come out this many times as large as when it was made."""
+
+ROOM_BYTES_A_WRITE: Final = 1_024
+"""Address space set aside for one write of ordinary size, pages copied on the way included."""
+
+LEAST_ROOM_BYTES: Final = 64 << 20
+
+IN_USE: Final = Rule(
+    "store.in-use",
+    Status.STORE_FAILED,
+    "another process writes to the store at {path}; a store has one registry process",
+    "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
+)
+
+Result = TypeVar("Result")
+
+
+class LmdbStore:
+    """A store in directory ``path``, open for reading and writing. One process at a time may hold one; calls that
+    write may come from any one thread at a time, reads from another."""
+
+    def __init__(self, path: Path, map_bytes: int = FIRST_MAP_BYTES) -> None:
+        self._path = path
+        with engine_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(path)
+        self._tables = open_tables(path, writable=True, map_bytes=map_bytes)
+        self._reading = threading.Lock()
+        self._reader = LmdbReader(path, self._tables)
+        self._codec = Codec(self._load_dictionary)
+
+    # Reading: the reader's methods, never while the map moves -------------------------------------
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[LmdbReader]:
+        with self._reading:
+            try:
+                yield self._reader
+            finally:
+                self._reader.rest()
+
+    def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
+        with self._snapshot() as reader:
+            return reader.get_many(identifiers)
+
+    def find(self, identifier: bytes) -> bytes | None:
+        with self._snapshot() as reader:
+            return reader.find(identifier)
+
+    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
+        with self._snapshot() as reader:
+            return reader.scan(prefix, cursor, limit)
+
+    def feed(self, cursor: bytes | None, limit: int) -> ChangePage:
+        with self._snapshot() as reader:
+            return reader.feed(cursor, limit)
+
+    def counts(self) -> Counts:
+        with self._snapshot() as reader:
+            return reader.counts()
+
+    def rest(self) -> None:
+        """Nothing is held between calls."""
+
+    def close(self) -> None:
+        with self._reading:
+            self._tables.env.close()
+        os.close(self._lock)
+
+    def snapshot(self, target: Path) -> None:
+        with engine_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            self._tables.env.copy(str(target), compact=True)
+
+    def clear_stale_readers(self) -> int:
+        """Free the slots of processes that died while reading, which would keep old pages from reuse for ever.
+        Returns how many."""
+        with engine_errors(self._path):
+            return self._tables.env.reader_check()
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        return self._transact(len(writes), lambda work: work.apply(writes, now))
+
+    def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        if any(one.identifier >= next_.identifier for one, next_ in pairwise(writes)):
+            raise ValueError("bulk_load takes identifiers in strictly ascending order")
+        return self._transact(len(writes), lambda work: work.bulk_load(writes, now))
+
+    def _transact(self, writes: int, carry_out: Callable[[_Work], Result]) -> Result:
+        """Run ``carry_out`` in one durable transaction, on a larger map where this one is full."""
+        with engine_errors(self._path):
+            self._make_room(writes * ROOM_BYTES_A_WRITE)
+            while True:
+                try:
+                    with self._tables.env.begin(write=True, db=self._tables.records) as txn:
+                        work = _Work(txn, self)
+                        result = carry_out(work)
+                        work.finish()
+                except lmdb.MapFullError:
+                    self._grow()
+                else:
+                    return result
+
+    def _make_room(self, need: int) -> None:
+        info = self._tables.env.info()
+        used = (info["last_pgno"] + 1) * self._tables.env.stat()["psize"]
+        while self._tables.env.info()["map_size"] - used < max(need, LEAST_ROOM_BYTES):
+            self._grow()
+
+    def _grow(self) -> None:
+        with self._reading:
+            self._tables.env.set_mapsize(2 * self._tables.env.info()["map_size"])
+
+    def _load_dictionary(self, number: int) -> bytes | None:
+        with self._tables.env.begin(db=self._tables.dictionaries) as txn:
+            return txn.get(number.to_bytes(2, "big"))
+
+
+class _Work:
+    """One write transaction: the rows it touched are written back at its end."""
+
+    def __init__(self, txn: lmdb.Transaction[bytes], store: LmdbStore) -> None:
+        self._txn = txn
+        self._tables = store._tables
+        self._codec = store._codec
+        self._path = store._path
+        raw = txn.get(META_KEY, db=self._tables.meta)
+        self._meta = decode_meta(raw) if raw else Meta()
+        self._rows: dict[bytes, PrefixRow] = {}
+
+    def finish(self) -> None:
+        """Write back the counters."""
+        for prefix, row in self._rows.items():
+            self._txn.put(prefix, encode(row), db=self._tables.prefixes)
+        self._txn.put(META_KEY, encode(self._meta), db=self._tables.meta)
+
+    # Single writes --------------------------------------------------------------------------------
+
+    def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        changed: list[bytes] = []
+        for write in writes:
+            outcome, key = self._apply_one(write, now)
+            outcomes.append(outcome)
+            if key is not None:
+                changed.append(key)
+        self._note_keys(changed)
+        return outcomes
+
+    def _apply_one(self, write: Write, now: int) -> tuple[Outcome, bytes | None]:
+        prefix, _, suffix = write.identifier.partition(b"/")
+        row = self._row(prefix)
+        key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix if row else None
+        stored = self._txn.get(key) if key else None
+        current = split_body(self._codec.whole(stored)) if stored else None
+        outcome, body = decide(write, current, now)
+        if body is None:
+            return outcome, None
+        if row is None or key is None:
+            row = self._new_row(prefix)
+            key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix
+        withdrawn = write.values is None
+        was_active = current is not None and current.state is State.ACTIVE
+        row.active += (not withdrawn) - was_active
+        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=withdrawn))
+        return outcome, key
+
+    # Bulk -----------------------------------------------------------------------------------------
+
+    def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for prefix, group in groupby(writes, key=lambda write: write.identifier.partition(b"/")[0]):
+            outcomes += self._load_group(prefix, list(group), now)
+        return outcomes
+
+    def _load_group(self, prefix: bytes, writes: list[Write], now: int) -> list[Outcome]:
+        """Load ascending writes of one prefix: by append where nothing lies between them, one by one otherwise."""
+        row = self._row(prefix) or self._new_row(prefix)
+        number = row.number.to_bytes(NUMBER_BYTES, "big")
+        cut = len(prefix) + 1
+        first, last = number + writes[0].identifier[cut:], number + writes[-1].identifier[cut:]
+        plain = all(write.values is not None and not write.compare for write in writes)
+        if not plain or self._any_between(first, last):
+            return self.apply(writes, now)
+        bodies = [encode_body(1, State.ACTIVE, now, write.values or b"") for write in writes]
+        self._choose_dictionary(row, bodies)
+        items = self._stored_items(number, cut, writes, bodies, row)
+        with self._txn.cursor() as records:
+            append = not records.last() or records.key() < first
+            _, added = records.putmulti(items, append=append)
+        if added != len(items):
+            raise StoreError(STORE_FAILED, path=str(self._path), reason="a bulk load met records it had not seen")
+        row.active += len(items)
+        self._note(range_entry(first, last, len(items)), len(items))
+        return [Outcome(Status.OK, 1, changed=True)] * len(items)
+
+    def _stored_items(
+        self, number: bytes, cut: int, writes: list[Write], bodies: list[bytes], row: PrefixRow
+    ) -> list[tuple[bytes, bytes]]:
+        if not row.dictionary:
+            return [
+                (
+                    number + write.identifier[cut:],
+                    self._codec.store(body, 0, restricted=write.restricted, withdrawn=False),
+                )
+                for write, body in zip(writes, bodies, strict=True)
+            ]
+        compress, end = self._codec.compressor(row.dictionary).compress, tag(row.dictionary)
+        items: list[tuple[bytes, bytes]] = []
+        for write, body in zip(writes, bodies, strict=True):
+            stored = compress(body) + end
+            if write.restricted or len(stored) > len(body):
+                stored = self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=False)
+            items.append((number + write.identifier[cut:], stored))
+        return items
+
+    def _any_between(self, first: bytes, last: bytes) -> bool:
+        with self._txn.cursor() as records:
+            return records.set_range(first) and records.key() <= last
+
+    # Dictionaries ---------------------------------------------------------------------------------
+
+    def _choose_dictionary(self, row: PrefixRow, bodies: list[bytes]) -> None:
+        """Give a prefix its first dictionary, or a new one when the one it has does not fit any more."""
+        if len(bodies) < LEAST_SAMPLE or self._meta.next_dictionary > MAX_DICTIONARY:
+            return
+        probe = bodies[:: max(1, len(bodies) // 200)]
+        if row.dictionary:
+            mean = _mean_size(self._codec.compressor(row.dictionary).compress, probe)
+            if mean <= WORSE * row.expected:
+                return
+            row.expected = mean  # not asked again at every load, should a new one be no better
+        trained = train(bodies[:: max(1, len(bodies) // MOST_SAMPLE)])
+        if trained is None:
+            return
+        mean = _mean_size(make_compressor(trained).compress, probe)
+        if row.dictionary and mean * WORSE > row.expected:
+            return
+        number = self._meta.next_dictionary
+        self._meta.next_dictionary += 1
+        self._txn.put(number.to_bytes(2, "big"), trained, db=self._tables.dictionaries)
+        self._codec.admit(number, trained)
+        row.dictionary, row.expected = number, mean
+
+    # Prefixes and changes -------------------------------------------------------------------------
+
+    def _row(self, prefix: bytes) -> PrefixRow | None:
+        row = self._rows.get(prefix)
+        if row is None:
+            raw = self._txn.get(prefix, db=self._tables.prefixes)
+            if raw is None:
+                return None
+            row = self._rows[prefix] = decode_row(raw)
+        return row
+
+    def _new_row(self, prefix: bytes) -> PrefixRow:
+        number = self._meta.next_prefix
+        if number > MAX_PREFIXES:
+            raise StoreError(STORE_FAILED, path=str(self._path), reason=f"it has {MAX_PREFIXES} prefixes already")
+        self._meta.next_prefix += 1
+        self._txn.put(number.to_bytes(NUMBER_BYTES, "big"), prefix, db=self._tables.numbers)
+        row = self._rows[prefix] = PrefixRow(number)
+        return row
+
+    def _note_keys(self, keys: list[bytes]) -> None:
+        for start in range(0, len(keys), KEYS_AN_ENTRY):
+            part = keys[start : start + KEYS_AN_ENTRY]
+            self._note(keys_entry(part), len(part))
+
+    def _note(self, entry: bytes, count: int) -> None:
+        self._txn.put(change_key(self._meta.next_change), entry, db=self._tables.changes, append=True)
+        self._meta.next_change += count
+
+
+def _lock(path: Path) -> int:
+    """Hold the store as its one writer, until the file is closed or the process ends. Raises :class:`StoreError`."""
+    with engine_errors(path):
+        lock = os.open(path / "writer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreError(IN_USE, path=str(path)) from None
+    return lock
+
+
+def _mean_size(compress: Callable[[bytes], bytes], bodies: list[bytes]) -> float:
+    return sum(len(compress(body)) for body in bodies) / len(bodies)

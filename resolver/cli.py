@@ -1,0 +1,229 @@
+"""The commands that ask: resolve, verify, list, status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from config.keyfiles import read_anchor
+from config.places import anchor_path, language, resolver_address
+from protocol.answers import Answer
+from protocol.errors import Rule, SettingsError
+from protocol.identifiers import normal_prefix
+from protocol.receipts import verify_receipt
+from protocol.signatures import PublicKey
+from protocol.status import Exit, Status
+from protocol.trust import TrustAnchor
+from resolver.client import Client
+from resolver.show import answer_json, answer_text
+
+CANNOT_READ: Final = Rule(
+    "command.cannot-read", Status.SETTINGS, "{path} cannot be read: {reason}", "{path} 无法读取：{reason}"
+)
+CANNOT_WRITE: Final = Rule(
+    "command.cannot-write", Status.SETTINGS, "{path} cannot be written: {reason}", "{path} 无法写入：{reason}"
+)
+
+Node = Annotated[
+    Path | None,
+    typer.Option(
+        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
+    ),
+]
+Server = Annotated[
+    str | None, typer.Option(envvar="BIAOSHI_SERVER", help="Resolver to ask, host[:port]. Default 127.0.0.1:26410.")
+]
+AnchorOption = Annotated[
+    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
+
+
+def load_anchor(option: Path | None, node: Path | None) -> TrustAnchor:
+    """The trust anchor that a command is to verify from."""
+    file = read_anchor(anchor_path(option, node))
+    prefix = normal_prefix(file.prefix.encode()).decode() if file.prefix else ""
+    return TrustAnchor(prefix, PublicKey.parse(file.key))
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put this module's commands into ``app``."""
+    app.command(epilog=_RESOLVE_EXAMPLES)(resolve)
+    app.command(epilog="Example: biaoshi verify pump.receipt --anchor anchor.toml")(verify)
+    app.command("list", epilog="Example: biaoshi list 88.118.32001 --node ./node --limit 20")(list_identifiers)
+    app.command(epilog="Example: biaoshi status --node ./node")(status)
+
+
+_RESOLVE_EXAMPLES = (
+    "Examples: biaoshi resolve 88.118.32001/P0000000123456 --node ./node  |  "
+    "biaoshi resolve ID --server 10.0.0.5 --anchor anchor.toml --json  |  "
+    "biaoshi resolve ID --receipt pump.receipt"
+)
+
+
+def resolve(
+    identifiers: Annotated[
+        list[str], typer.Argument(help="Identifiers to resolve; - reads them from standard input, one a line.")
+    ],
+    server: Server = None,
+    anchor: AnchorOption = None,
+    node: Node = None,
+    as_json: AsJson = False,
+    trace: Annotated[bool, typer.Option(help="Show who was asked, how long it took and what was verified.")] = False,
+    receipt: Annotated[Path | None, typer.Option(help="Keep a receipt of the one identifier in this file.")] = None,
+    udp: Annotated[bool, typer.Option(help="Ask over UDP; what does not fit goes over TCP.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds for each answer, repetitions included.")] = 5.0,
+) -> None:
+    """Resolve identifiers and verify every answer. Exit code 3 where one is not registered.
+
+    解析标识并验证每个应答；有标识不存在时退出码为 3。
+    """
+    if receipt is not None and len(identifiers) != 1:
+        raise typer.BadParameter("--receipt goes with one identifier")
+    address = resolver_address(server, node)
+    trust = load_anchor(anchor, node)
+    found = asyncio.run(_resolve(address, trust, identifiers, as_json, trace, receipt, udp, timeout))
+    if not found:
+        raise typer.Exit(Exit.NOT_FOUND)
+
+
+async def _resolve(
+    address: str, anchor: TrustAnchor, identifiers: list[str], as_json: bool, trace: bool, receipt: Path | None,
+    udp: bool, timeout: float,
+) -> bool:  # fmt: skip
+    wanted = (line.rstrip("\r\n") for line in sys.stdin) if identifiers == ["-"] else iter(identifiers)
+    found = True
+    async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
+        if receipt is not None:
+            begin = time.perf_counter()
+            answer, proof = await client.receipt(identifiers[0])
+            _write(receipt, proof)
+            _print(answer, as_json)
+            _trace(answer, address, anchor, begin, trace)
+            return answer.found
+        if udp or trace:
+            for identifier in wanted:
+                begin = time.perf_counter()
+                answer = await client.resolve(identifier)
+                _print(answer, as_json)
+                _trace(answer, address, anchor, begin, trace)
+                found = found and answer.found
+            return found
+        async with contextlib.aclosing(client.resolve_many(wanted)) as answers:
+            async for answer in answers:
+                _print(answer, as_json)
+                found = found and answer.found
+    return found
+
+
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt that 'resolve --receipt' has written.")],
+    anchor: AnchorOption = None,
+    node: Node = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a receipt offline, with the trust anchor alone.
+
+    仅凭信任锚离线验证回执。
+    """
+    trust = load_anchor(anchor, node)
+    try:
+        raw = receipt.read_bytes()
+    except OSError as error:
+        raise SettingsError(CANNOT_READ, path=str(receipt), reason=error.strerror or str(error)) from None
+    verdict = verify_receipt(raw, trust)
+    _print(verdict.answer, as_json)
+
+
+def list_identifiers(
+    prefix: Annotated[str, typer.Argument(help="Prefix; those below it are included.")],
+    server: Server = None,
+    anchor: AnchorOption = None,
+    node: Node = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1_000_000_000,
+) -> None:
+    """List the identifiers registered below a prefix, in order.
+
+    按顺序列出某前缀下已注册的标识。
+    """
+    address, trust = resolver_address(server, node), load_anchor(anchor, node)
+    asyncio.run(_list(address, trust, prefix, limit))
+
+
+async def _list(address: str, anchor: TrustAnchor, prefix: str, limit: int) -> None:
+    cursor: bytes | None = None
+    async with Client(address, anchor=anchor) as client:
+        while limit > 0:
+            names, cursor = await client.list_page(prefix, cursor, min(limit, 1_000))
+            for name in names:
+                print(name)
+            limit -= len(names)
+            if cursor is None:
+                return
+
+
+def status(server: Server = None, anchor: AnchorOption = None, node: Node = None, as_json: AsJson = False) -> None:
+    """Show what a node says of itself: zone, registrations, store size.
+
+    显示节点状态：区域、注册数量与存储大小。
+    """
+    address, trust = resolver_address(server, node), load_anchor(anchor, node)
+    shown = asyncio.run(_status(address, trust))
+    if as_json:
+        print(json.dumps(shown, ensure_ascii=False))
+        return
+    names = _STATUS_ZH if language() == "zh" else {}
+    for name, value in shown.items():
+        text = f"{value:,}" if isinstance(value, int) and name != "worker" else value
+        print(f"{names.get(name, name.replace('_', ' ')):<12} {text}")
+
+
+_STATUS_ZH = {
+    "role": "角色", "zone": "区域", "software": "软件", "registered": "已注册", "prefixes": "前缀数",
+    "changes": "变更数", "store_bytes": "存储字节", "uptime_s": "运行秒数", "worker": "进程",
+}  # fmt: skip
+
+
+async def _status(address: str, anchor: TrustAnchor) -> dict[str, str | int]:
+    async with Client(address, anchor=anchor) as client:
+        return await client.status()
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer_json(answer), ensure_ascii=False))
+    else:
+        print(answer_text(answer, language()))
+
+
+def _trace(answer: Answer, address: str, anchor: TrustAnchor, begin: float, wanted: bool) -> None:
+    """The steps from anchor to answer, on standard error."""
+    if not wanted:
+        return
+    taken = (time.perf_counter() - begin) * 1000
+    proof = answer.proof
+    steps = [
+        f"anchor       zone {anchor.prefix or '(root)'}, key {anchor.key}",
+        *(
+            f"delegation   {link.parent or '(root)'} -> {link.child}, serial {link.serial}, verified"
+            for link in proof.zone.delegations
+        ),
+        f"online key   {proof.key.key.id.hex()} of {proof.key.node}, signed by zone {proof.zone.prefix}, verified",
+        f"seal         {address} answered in {taken:.2f} ms, signature and inclusion verified",
+        f"answer       {answer.status.label}",
+    ]
+    print("\n".join(f"  | {step}" for step in steps), file=sys.stderr)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SettingsError(CANNOT_WRITE, path=str(path), reason=error.strerror or str(error)) from None

@@ -1,0 +1,16 @@
+"""The SDK: ask nodes, get verified answers.
+
+::
+
+    async with Client("127.0.0.1:26410", anchor=anchor) as client:
+        answer = await client.resolve("88.118.32001/P0000000123456")
+        print(answer.url, answer.proof.time)
+
+Answers are verified unless you ask for an :class:`UnverifiedClient`, whose answers are of another type. All errors
+are :class:`~protocol.errors.BiaoshiError`. :class:`SyncClient` is the same without ``await``.
+"""
+
+from resolver.client.client import Client, UnverifiedClient
+from resolver.client.sync import SyncClient
+
+__all__ = ["Client", "SyncClient", "UnverifiedClient"]

@@ -1,0 +1,311 @@
+"""Resolve identifiers through one or several servers of a zone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from typing import Final, Generic, Self, TypeVar
+
+from protocol.address import Address, parse_address
+from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
+from protocol.errors import MessageError, Refused, Rule, Unreachable
+from protocol.exchange import Evidence, Reply, UnprovenReply, read_chain
+from protocol.identifiers import normal
+from protocol.limits import CLOCK_TOLERANCE_MS, MAX_LIST
+from protocol.messages import Ask, Op, refusal
+from protocol.receipts import encode_receipt
+from protocol.status import Status
+from protocol.trust import Chain, TrustAnchor, Verifier
+from resolver.client.connection import DatagramConnection, StreamConnection
+
+TIMED_OUT: Final = Rule(
+    "client.timed-out",
+    Status.UNREACHABLE,
+    "no answer from {servers} within {seconds} s",
+    "{servers} 在 {seconds} 秒内没有应答",
+)
+BAD_REPLY: Final = Rule(
+    "client.bad-reply",
+    Status.BAD_REQUEST,
+    "the reply to {operation} has another shape than agreed",
+    "对 {operation} 的应答格式与约定不符",
+)
+
+MANY_AT_ONCE: Final = 200
+"""Identifiers in one resolve-many of a stream: large enough that the seal costs nothing, small enough that the
+first answers come soon."""
+
+WINDOW: Final = 8
+"""Such requests that wait for their answers at one time: bounds the memory of a stream of any length."""
+
+FIRST_PAUSE_S: Final = 0.05
+"""Seconds before the first repetition; each further one waits twice as long."""
+
+UDP_PATIENCE_S: Final = 0.5
+"""Seconds after which a datagram counts as lost."""
+
+_RETRYABLE: Final = frozenset({Status.OVERLOADED, Status.SHUTTING_DOWN})
+
+AnyAnswer = TypeVar("AnyAnswer", bound=UnprovenAnswer)
+
+
+class _Resolving(Generic[AnyAnswer]):
+    """Servers, connections, time-outs and repetitions; what an answer is, the subclasses say."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "127.0.0.1",
+        *,
+        connections: int = 1,
+        timeout: float = 5.0,
+        retries: int = 2,
+        _verifier: Verifier | None,
+    ) -> None:
+        names = [servers] if isinstance(servers, str) else list(servers)
+        self._servers: list[Address] = [parse_address(name) for name in names]
+        self._connections_each = connections
+        self._timeout = timeout
+        self._retries = retries
+        self._verifier = _verifier
+        self._open: dict[Address, list[StreamConnection]] = {server: [] for server in self._servers}
+        self._turn = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for connections in self._open.values():
+            for connection in connections:
+                connection.close()
+            connections.clear()
+
+    # What one asks --------------------------------------------------------------------------------
+
+    async def resolve(self, identifier: str) -> AnyAnswer:
+        """The answer for one identifier: registered, withdrawn or absent. Raises
+        :class:`~protocol.errors.BiaoshiError` for everything else."""
+        wire = normal(identifier.encode())
+        reply = await self._ask(Op.RESOLVE, wire)
+        return self._answer(wire, reply.status, reply.payload, reply)
+
+    async def resolve_many(self, identifiers: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[AnyAnswer, None]:
+        """The answers for any number of identifiers, in order, in bounded memory."""
+        pending: deque[asyncio.Task[list[AnyAnswer]]] = deque()
+        try:
+            async for batch in _batches(identifiers, MANY_AT_ONCE):
+                pending.append(asyncio.create_task(self._resolve_batch(batch)))
+                if len(pending) >= WINDOW:
+                    for answer in await pending.popleft():
+                        yield answer
+            while pending:
+                for answer in await pending.popleft():
+                    yield answer
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def list_page(
+        self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
+    ) -> tuple[list[str], bytes | None]:
+        """A page of the identifiers registered below a prefix, and the cursor of the next page (None at the end)."""
+        reply = self._require_ok(await self._ask(Op.LIST, prefix.encode(), cursor, limit))
+        match reply.payload:
+            case (tuple(names), (None | bytes()) as next_cursor) if all(type(name) is bytes for name in names):
+                return [name.decode() for name in names], next_cursor
+        raise MessageError(BAD_REPLY, operation="list")
+
+    async def ping(self) -> None:
+        """Return when the node has answered."""
+        self._require_ok(await self._ask(Op.PING))
+
+    async def status(self) -> dict[str, str | int]:
+        """What the node says of itself: role, zone, registered, prefixes, changes, store_bytes, uptime_s, …"""
+        reply = self._require_ok(await self._ask(Op.STATUS))
+        if not isinstance(reply.payload, dict):
+            raise MessageError(BAD_REPLY, operation="status")
+        return {
+            key.decode(): value.decode() if isinstance(value, bytes) else value for key, value in reply.payload.items()
+        }
+
+    # How it is asked ------------------------------------------------------------------------------
+
+    def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> AnyAnswer:
+        raise NotImplementedError
+
+    async def _resolve_batch(self, identifiers: Sequence[str]) -> list[AnyAnswer]:
+        wires = [normal(identifier.encode()) for identifier in identifiers]
+        reply = self._require_ok(await self._ask(Op.RESOLVE_MANY, wires))
+        items = reply.payload
+        if not isinstance(items, tuple) or len(items) != len(wires):
+            raise MessageError(BAD_REPLY, operation="resolve-many")
+        answers: list[AnyAnswer] = []
+        for wire, item in zip(wires, items, strict=True):
+            match item:
+                case bytes():
+                    answers.append(self._answer(wire, Status.OK, item, reply))
+                case (Status.TRUNCATED, _):
+                    answers.append(await self.resolve(wire.decode()))
+                case (int(status), payload):
+                    answers.append(self._answer(wire, status, payload, reply))
+                case _:
+                    raise MessageError(BAD_REPLY, operation="resolve-many")
+        return answers
+
+    async def _ask(self, op: Op, *arguments: object) -> UnprovenReply:
+        reply, _ = await self._ask_with_chain(op, *arguments)
+        return reply
+
+    async def _ask_with_chain(self, op: Op, *arguments: object) -> tuple[UnprovenReply, Chain | None]:
+        """Ask until somebody answers, within time-out and retries."""
+        failure: Unreachable | Refused | None = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                for attempt in range(self._retries + 1):
+                    if attempt:
+                        await asyncio.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
+                    try:
+                        connection = await self._connection()
+                        reply = await connection.ask(op, *arguments)
+                    except Unreachable as error:
+                        failure = error
+                        continue
+                    if Status.named(reply.status) not in _RETRYABLE:
+                        return reply, connection.chain
+                    failure = refusal(reply.status, reply.payload)
+        except TimeoutError:
+            names = ", ".join(str(server) for server in self._servers)
+            failure = failure or Unreachable(TIMED_OUT, servers=names, seconds=self._timeout)
+        assert failure is not None
+        raise failure
+
+    async def _connection(self) -> StreamConnection:
+        """The least busy usable connection of the next server, opened where there are not enough."""
+        server = self._servers[self._turn % len(self._servers)]
+        self._turn += 1
+        connections = [connection for connection in self._open[server] if connection.usable]
+        self._open[server] = connections
+        idle = min(connections, key=lambda connection: connection.load, default=None)
+        if idle is not None and (not idle.load or len(connections) >= self._connections_each):
+            return idle
+        connection = await StreamConnection.open(server, self._verifier)
+        self._open[server].append(connection)
+        return connection
+
+    @staticmethod
+    def _require_ok(reply: UnprovenReply) -> UnprovenReply:
+        if reply.status != Status.OK:
+            raise refusal(reply.status, reply.payload)
+        return reply
+
+
+class Client(_Resolving[Answer]):
+    """Resolves and verifies every answer from ``anchor``.
+
+    ``servers`` are tried in turn; each has up to ``connections`` connections, requests are pipelined on them.
+    ``timeout`` is in seconds for one call, its up to ``retries`` repetitions included. ``tolerance_ms`` is how far
+    a seal's time may be from this machine's clock. ``udp`` resolves single identifiers by datagram, and over TCP
+    what does not fit.
+    """
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "127.0.0.1",
+        *,
+        anchor: TrustAnchor,
+        connections: int = 1,
+        timeout: float = 5.0,
+        retries: int = 2,
+        tolerance_ms: int = CLOCK_TOLERANCE_MS,
+        udp: bool = False,
+    ) -> None:
+        self._datagrams: DatagramConnection | None = None
+        self._udp = udp
+        self._anchored = Verifier(anchor, tolerance_ms)
+        super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=self._anchored)
+
+    async def close(self) -> None:
+        if self._datagrams is not None:
+            self._datagrams.close()
+            self._datagrams = None
+        await super().close()
+
+    async def resolve(self, identifier: str) -> Answer:
+        """The verified answer for one identifier."""
+        if self._udp:
+            wire = normal(identifier.encode())
+            reply = await self._ask_by_datagram(wire)
+            if isinstance(reply, Reply):
+                return self._answer(wire, reply.status, reply.payload, reply)
+        return await super().resolve(identifier)
+
+    async def receipt(self, identifier: str) -> tuple[Answer, bytes]:
+        """The answer, and a receipt of it: proof for anybody who has the anchor, to keep and check offline."""
+        wire = normal(identifier.encode())
+        reply, chain = await self._ask_with_chain(Op.RESOLVE, wire, int(Ask.ALONE))
+        answer = self._answer(wire, reply.status, reply.payload, reply)
+        evidence = reply.evidence if isinstance(reply, Reply) else None
+        if chain is None:
+            chain = read_chain((await self._ask(Op.CHAIN)).payload)
+        if not isinstance(evidence, Evidence):
+            raise MessageError(BAD_REPLY, operation="resolve alone")
+        return answer, encode_receipt(*evidence, chain)
+
+    def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> Answer:
+        assert isinstance(reply, Reply)
+        return read_answer(identifier, status, payload, reply.proof)
+
+    async def _ask_by_datagram(self, identifier: bytes) -> UnprovenReply | None:
+        """The reply over UDP; None where it does not fit, or none came in time."""
+        if self._datagrams is None or not self._datagrams.usable:
+            self._datagrams = await DatagramConnection.open(self._servers[0], self._anchored)
+        for _ in range(self._retries + 1):
+            try:
+                async with asyncio.timeout(UDP_PATIENCE_S):
+                    reply = await self._datagrams.ask_resolve(identifier)
+            except TimeoutError:
+                continue
+            except Unreachable:
+                return None
+            return None if reply.status == Status.TRUNCATED else reply
+        return None
+
+
+class UnverifiedClient(_Resolving[UnprovenAnswer]):
+    """Resolves on connections without seals, where a node allows them: for links that are protected otherwise.
+    Its answers prove nothing and are of a type of their own."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "127.0.0.1",
+        *,
+        connections: int = 1,
+        timeout: float = 5.0,
+        retries: int = 2,
+    ) -> None:
+        super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=None)
+
+    def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> UnprovenAnswer:
+        return read_unproven_answer(identifier, status, payload)
+
+
+async def _batches(items: Iterable[str] | AsyncIterable[str], size: int) -> AsyncIterator[Sequence[str]]:
+    batch: list[str] = []
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    else:
+        for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,246 @@
+"""TCP connections: requests in, sealed bundles out, and bounds for those who do not read.
+
+A connection is answered as far as its client reads: when ``UNREAD_BYTES`` of answers wait, its requests wait too,
+unread in the kernel once ``protocol.limits`` allows no more; a client that lets them wait longer than
+``UNREAD_SECONDS`` is dropped. One connection gets at most ``TURN_BYTES`` of answers in a turn (and the rest of the
+slice it was in), then the others have theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+from protocol.errors import MessageError
+from protocol.framing import MessageStream, split
+from protocol.messages import Ask, Op, encode_failure, encode_response
+from protocol.status import Status
+from protocol.turn import Turn
+from resolver.answering import Answerer
+
+SLICE: Final = 256
+"""Requests answered at once. With records of the greatest size their answers take 8 MiB, which bounds what a
+connection can hold beyond ``UNREAD_BYTES``; larger slices were no faster."""
+
+TURN_BYTES: Final = 262_144
+"""Bytes of answers after which a connection waits for the next turn."""
+
+UNREAD_BYTES: Final = 1_048_576
+"""Bytes of answers that may wait for a client to read them."""
+
+UNREAD_SECONDS: Final = 30.0
+"""How long they may wait before the client is dropped."""
+
+IDLE_SECONDS: Final = 900.0
+"""How long a connection may be silent. Clients in the field keep idle ones for 600 s."""
+
+MAX_CONNECTIONS: Final = 10_000
+"""Connections of one worker. An idle one takes about 30 kB."""
+
+
+class Connections:
+    """The connections of a worker, and the sweep that drops those that overstay."""
+
+    def __init__(self, answerer: Answerer, turn: Turn, loop: asyncio.AbstractEventLoop, *, unsealed: bool) -> None:
+        self.answerer = answerer
+        self.turn = turn
+        self.loop = loop
+        self.unsealed_allowed = unsealed
+        self.open: set[Connection] = set()
+        self.blocked: dict[Connection, float] = {}
+        self.closing = False
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def enter(self, connection: Connection) -> None:
+        """Note a connection that is open."""
+        self.open.add(connection)
+        self.empty.clear()
+
+    def leave(self, connection: Connection) -> None:
+        """Note a connection that is closed."""
+        self.open.discard(connection)
+        self.blocked.pop(connection, None)
+        if not self.open:
+            self.empty.set()
+
+    def accept(self) -> Connection:
+        """A new connection, for ``loop.create_server``."""
+        return Connection(self)
+
+    def sweep(self, now: float) -> None:
+        """Drop clients that do not read; to be called about once a second with the loop's time."""
+        for connection in [one for one, since in self.blocked.items() if now - since > UNREAD_SECONDS]:
+            connection.abort()
+
+    def sweep_idle(self) -> None:
+        """Drop connections that were silent since the last call; to be called every ``IDLE_SECONDS``."""
+        for connection in list(self.open):
+            if not connection.active and connection not in self.blocked:
+                connection.abort()
+            connection.active = False
+
+    def close(self) -> None:
+        """Refuse new connections and close those that are open, once what they asked is answered."""
+        self.closing = True
+        self.loop.call_soon(self._close_all)
+
+    def _close_all(self) -> None:
+        self.turn.flush()
+        for connection in list(self.open):
+            connection.close()
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    __slots__ = (
+        "_all",
+        "_backlog",
+        "_most",
+        "_paused",
+        "_pending",
+        "_scheduled",
+        "_sealed",
+        "_stream",
+        "_transport",
+        "active",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self._stream = MessageStream()
+        self._backlog: deque[tuple[object, bytes]] = deque()
+        self._most = SLICE
+        self._pending = 0  # bytes of answers that wait for the end of the turn
+        self._paused = False  # by the transport: the client does not read
+        self._scheduled = False
+        self._sealed = True
+        self.active = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
+        self._transport = transport
+        if self._all.closing or len(self._all.open) >= MAX_CONNECTIONS:
+            status = Status.SHUTTING_DOWN if self._all.closing else Status.OVERLOADED
+            transport.write(encode_response(0, status, None))
+            transport.close()
+            return
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
+        self._all.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.leave(self)
+        self._backlog.clear()
+
+    def data_received(self, data: bytes) -> None:
+        self.active = True
+        try:
+            self._stream.feed(data)
+            if not self._scheduled:
+                self._work()
+        except MessageError as error:
+            self._fail(error)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._all.blocked[self] = self._all.loop.time()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._all.blocked.pop(self, None)
+        self._transport.resume_reading()
+        self._schedule()
+
+    def send(self, data: bytes) -> None:
+        """Take a sealed bundle of this connection, at the end of the turn."""
+        self._pending = 0
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close after what has been answered."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    # Work -----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Answer what has come, as far as this turn and the client's reading allow."""
+        while not self._paused:
+            if self._pending > TURN_BYTES:
+                self._schedule()
+                return
+            if self._backlog:
+                self._answer_one(*self._backlog.popleft())
+            elif not self._answer_slice():
+                return
+
+    def _answer_slice(self) -> bool:
+        """Take and answer the next requests; False where none is complete."""
+        messages, wire = self._stream.take(self._most)
+        if not messages:
+            return False
+        parts = self._all.answerer.plain(messages)
+        if parts is not None:
+            self._most = SLICE
+            self._give(len(messages), wire, b"".join(parts))
+        else:
+            # One at a time from here on, until ordinary resolves come again.
+            self._most = 1
+            self._backlog.extend([(messages[0], wire)] if len(messages) == 1 else split(wire))
+        return True
+
+    def _answer_one(self, message: object, wire: bytes) -> None:
+        """Answer one request in a bundle of its own."""
+        response = self._all.answerer.one(message)
+        if self._wants_unsealed(message):
+            if not self._all.unsealed_allowed:
+                response = encode_response(message[1], Status.NOT_PERMITTED, None)  # type: ignore[index]
+            else:
+                self._sealed = False
+        self._give(1, wire, response)
+
+    def _wants_unsealed(self, message: object) -> bool:
+        match message:
+            case (Op.HELLO, int(), int(), int(flags)):
+                return bool(flags & Ask.UNSEALED)
+        return False
+
+    def _give(self, n: int, requests: bytes, responses: bytes) -> None:
+        self._pending += len(responses)
+        if self._sealed:
+            self._all.turn.add(self, n, requests, responses)
+        else:
+            self._all.turn.begin()
+            self.send(responses)
+
+    def _schedule(self) -> None:
+        """Go on in the next turn."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._transport.pause_reading()
+            self._all.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._scheduled = False
+        if self._transport.is_closing():
+            return
+        try:
+            self._work()
+        except MessageError as error:
+            self._fail(error)
+        if not self._scheduled and not self._paused:
+            self._transport.resume_reading()
+
+    def _fail(self, error: MessageError) -> None:
+        """What comes from this client cannot be understood any more: say so and close."""
+        self._all.turn.flush()  # answers made before the fault go out first
+        self._transport.write(encode_failure(0, error))
+        self._transport.close()

@@ -1,0 +1,91 @@
+"""UDP: one request a datagram, one bundle a datagram, read many at a wake-up.
+
+A raw socket on the loop's reader callback, since a transport makes an object and a call per datagram; up to
+``WAKE_UP`` datagrams are read, looked up together and sealed with one signature. A source address is unproven, so
+an answer never exceeds ``MAX_AMPLIFICATION`` times its request; what does not fit is answered TRUNCATED, unsealed,
+in 14 bytes.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Final
+
+from protocol.errors import MessageError
+from protocol.framing import decode_one
+from protocol.limits import MAX_AMPLIFICATION, MAX_DATAGRAM_BYTES
+from protocol.messages import encode_response, read_request
+from protocol.seals import leaf, seal_turn
+from protocol.signatures import SigningKey
+from protocol.status import Status
+from registry.store.interface import Reader
+from resolver.answering import Answerer
+
+Source = tuple[str, int] | tuple[str, int, int, int]
+
+WAKE_UP: Final = 64
+"""Datagrams read at one wake-up, so that TCP connections are not kept waiting more than about half a millisecond."""
+
+RECEIVE_BUFFER_BYTES: Final = 4 << 20
+"""Kernel buffer for datagrams that wait: some ten thousand."""
+
+
+class DatagramDoor:
+    """Answers the datagrams of one bound, non-blocking socket."""
+
+    def __init__(self, sock: socket.socket, answerer: Answerer, key: SigningKey, reader: Reader) -> None:
+        self._socket = sock
+        self._answerer = answerer
+        self._key = key
+        self._reader = reader
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+    def on_readable(self) -> None:
+        """Answer what has arrived; the loop calls this when the socket can be read."""
+        receive = self._socket.recvfrom
+        wires: list[bytes] = []
+        messages: list[object] = []
+        sources: list[Source] = []
+        for _ in range(WAKE_UP):
+            try:
+                wire, source = receive(MAX_DATAGRAM_BYTES + 1)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an earlier answer was refused at the other end; that is theirs to notice
+            try:
+                messages.append(decode_one(wire))
+            except MessageError:
+                continue  # nobody to answer: there is no rid, and the source may be anybody
+            wires.append(wire)
+            sources.append(source)
+        if wires:
+            self._answer(wires, messages, sources)
+            self._reader.rest()
+
+    def _answer(self, wires: list[bytes], messages: list[object], sources: list[Source]) -> None:
+        parts = self._answerer.plain(messages)
+        if parts is None:
+            responses = [self._answerer.one(message) for message in messages]
+        else:
+            responses = [head + body for head, body in zip(parts[::2], parts[1::2], strict=True)]
+        leaves = [leaf(wire, response) for wire, response in zip(wires, responses, strict=True)]
+        seals = seal_turn([1] * len(leaves), leaves, self._key, time.time_ns() // 1_000_000)
+        send = self._socket.sendto
+        for wire, message, source, response, seal in zip(wires, messages, sources, responses, seals, strict=True):
+            datagram = response + seal
+            if len(datagram) > min(MAX_DATAGRAM_BYTES, MAX_AMPLIFICATION * len(wire)):
+                datagram = _truncated(message)
+            try:
+                send(datagram, source)
+            except OSError:
+                continue  # lost, as datagrams may be: the client asks again
+
+
+def _truncated(message: object) -> bytes:
+    try:
+        _, rid, _ = read_request(message)
+    except MessageError:
+        rid = 0
+    return encode_response(rid, Status.TRUNCATED, None)
