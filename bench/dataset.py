@@ -288,8 +288,7 @@ def _check_count(count: int, limit: int) -> None:
         raise ValueError(f"count is {count:,}; it must be from 0 to {limit:,}")
 
 
-def write_csv(
-        path: Path, rows: Iterable[Sequence[str]], header: Sequence[str], encoding: str = "utf-8") -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[str]], header: Sequence[str], encoding: str = "utf-8") -> None:
     """Write comma-separated values with a header, quoted where needed, lines ending in ``\\n``."""
     with open(path, "w", _BLOCK_BYTES, encoding, newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(chain([header], rows))
@@ -301,9 +300,15 @@ def write_uniform_csv(path: Path, count: int, seed: int, encoding: str = "utf-8"
     with open(path, "w", _BLOCK_BYTES, encoding, newline="") as file:
         file.write(",".join(UNIFORM_HEADER) + "\n")
         while block := list(islice(numbers, _BLOCK_ROWS)):
-            file.write("".join([  # nothing in these values needs quotes
-                f"{_UNIFORM_PREFIX}{(digits := str(number + _UNIFORM_BASE)[1:])},{_UNIFORM_PAGE}{digits},"
-                f"{_UNIFORM_TEXT}\n" for number in block]))
+            file.write(
+                "".join(
+                    [  # nothing in these values needs quotes
+                        f"{_UNIFORM_PREFIX}{(digits := str(number + _UNIFORM_BASE)[1:])},{_UNIFORM_PAGE}{digits},"
+                        f"{_UNIFORM_TEXT}\n"
+                        for number in block
+                    ]
+                )
+            )
 
 
 def write_ndjson(path: Path, rows: Iterable[Sequence[str]], header: Sequence[str]) -> None:
@@ -349,20 +354,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
     seconds = time.perf_counter() - begin
-    print(f"{options.out}: {options.count:,} rows, {options.out.stat().st_size:,} bytes in {seconds:.1f} s "
-          f"({options.count / seconds:,.0f} rows/s)", file=sys.stderr)
+    print(
+        f"{options.out}: {options.count:,} rows, {options.out.stat().st_size:,} bytes in {seconds:.1f} s "
+        f"({options.count / seconds:,.0f} rows/s)",
+        file=sys.stderr,
+    )
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.dataset", description="Write product data for imports and measurements.",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m bench.dataset",
+        description="Write product data for imports and measurements.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write; an existing one is replaced")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="number of rows")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same rows (default 1)")
-    parser.add_argument("--uniform", action="store_true",
-                        help="records that all look alike, in random order, for measurements")
+    parser.add_argument(
+        "--uniform", action="store_true", help="records that all look alike, in random order, for measurements"
+    )
     parser.add_argument("--format", choices=("csv", "ndjson", "xlsx"), default="csv", help="default csv")
     parser.add_argument("--encoding", choices=ENCODINGS, default="utf-8", help="of CSV (default utf-8)")
     parser.add_argument("--header", choices=tuple(HEADERS), default="en", help="column names (default en)")

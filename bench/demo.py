@@ -165,7 +165,9 @@ def _compare(client: SyncClient, sample: list[Row]) -> None:
         texts = {value.type: value.text for value in answer.values}
         expected = {"URL": row.url, "NAME": row.name, "MODEL": row.model, "LOT": row.lot, "PRODUCED": row.produced}
         _expect(texts == expected, f"{row.identifier} resolved to {texts}")
-    console.print(f"   all right, all verified, in {taken * 1000:.0f} ms ({len(sample) / taken:,.0f} verified answers/s)")
+    console.print(
+        f"   all right, all verified, in {taken * 1000:.0f} ms ({len(sample) / taken:,.0f} verified answers/s)"
+    )
 
 
 def _forge(receipt: bytes, anchor: TrustAnchor) -> None:

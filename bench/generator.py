@@ -28,7 +28,7 @@ from config.keyfiles import read_anchor
 from protocol.answers import read_answer
 from protocol.exchange import Exchange
 from protocol.framing import decode_one, split
-from protocol.limits import UDP_REQUEST_BYTES
+from protocol.limits import MAX_AMPLIFICATION
 from protocol.messages import Op, encode_request
 from protocol.seals import leaf, read_seal
 from protocol.signatures import PublicKey
@@ -36,6 +36,10 @@ from protocol.trust import TrustAnchor, Verifier
 
 POOL: Final = 200_000
 """Requests encoded ahead; sent in order, over and over, from a random place per connection."""
+
+UDP_ROOM_BYTES: Final = 600
+"""Bytes that an answer over UDP may have: a request is padded to a third of it. The records asked for, sealed, take
+up to 440."""
 
 VERIFIED_SHARE: Final = 1 / 256
 """Share of bundles that are verified whole."""
@@ -85,7 +89,7 @@ def plan(mode: str, records: int, many: int, seed: int) -> Plan:
         if mode == "many":
             wires.append(encode_request(Op.RESOLVE_MANY, rid, identifiers))
         elif mode == "udp":
-            padding = bytes(UDP_REQUEST_BYTES - 18 - len(identifiers[0]))
+            padding = bytes(UDP_ROOM_BYTES // MAX_AMPLIFICATION - 18 - len(identifiers[0]))
             wires.append(encode_request(Op.RESOLVE, rid, identifiers[0], 0, padding))
         else:
             wires.append(encode_request(Op.RESOLVE, rid, identifiers[0]))
@@ -183,8 +187,7 @@ class Stream:
         if self.sampled is not None:
             self.sampled += data
         self.unpacker.feed(data)
-        answered = self._count_many(tally) if self.plan.each > 1 else self._count(tally)
-        return answered
+        return self._count_many(tally) if self.plan.each > 1 else self._count(tally)
 
     def _count(self, tally: Tally) -> int:
         answered = run = 0

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from struct import Struct
 from struct import error as struct_error
-from typing import Final
+from typing import Final, cast
 
 import msgpack
 
@@ -40,9 +41,15 @@ from protocol.records import State, public_body, split_body
 from protocol.status import Status
 from registry.store.interface import Reader
 
-_SHORT_HEAD: Final = Struct(">BBQBBB").pack
-_LONG_HEAD: Final = Struct(">BBQBBH").pack
-_RESOLVES: Final = {int(Op.RESOLVE)}
+# The head of an OK response as one struct: array of 3 and rid, status 0 and binary with its length.
+_SHORT_HEAD: Final = Struct(">HQHB").pack
+_LONG_HEAD: Final = Struct(">HQHH").pack
+_BEGIN: Final = 0x93CF
+_OK_SHORT: Final = 0x00C4
+_OK_LONG: Final = 0x00C5
+_SHORT: Final = 255
+_RESOLVE: Final = int(Op.RESOLVE)
+_RESOLVES: Final = {_RESOLVE}
 _NO_FLAGS: Final = {0}
 _BYTES: Final = {bytes}
 
@@ -68,6 +75,8 @@ class Answerer:
         """The responses to requests that are all resolves without flags, as two parts each (head and body, the
         latter empty where nothing is found); None, and nothing done, where any of them is something else."""
         try:
+            if len(requests) == 1:
+                return self._plain_single(requests[0])
             columns = tuple(zip(*requests, strict=True))
             if len(columns) == 3:
                 ops, rids, identifiers = columns
@@ -78,17 +87,25 @@ class Answerer:
             if set(ops) != _RESOLVES or set(map(type, identifiers)) != _BYTES:
                 return None
             bodies = self._reader.get_many(identifiers)
-            heads = [
-                _SHORT_HEAD(0x93, 0xCF, rid, 0, 0xC4, len(body)) if body and len(body) < 256
-                else self._uncommon_head(rid, body, identifier)
-                for rid, body, identifier in zip(rids, bodies, identifiers, strict=True)
-            ]  # fmt: skip
+            parts = [b""] * (2 * len(bodies))
+            all_there = None not in bodies
+            present = cast(list[bytes], bodies) if all_there else [body or b"" for body in bodies]
+            if all_there and max(map(len, present)) <= _SHORT:
+                parts[::2] = map(_SHORT_HEAD, repeat(_BEGIN), rids, repeat(_OK_SHORT), map(len, present))
+            else:
+                parts[::2] = map(self._head, rids, bodies, identifiers)
+            parts[1::2] = present
         except (TypeError, ValueError, struct_error, BiaoshiError):
             return None  # something is out of the ordinary: each request is looked at by itself
-        parts = [b""] * (2 * len(heads))
-        parts[::2] = heads
-        parts[1::2] = [body or b"" for body in bodies]
         return parts
+
+    def _plain_single(self, request: object) -> list[bytes] | None:
+        """The same for one request, the usual number from a client that does not pipeline: half the time."""
+        if type(request) is not tuple or len(request) != 3 or request[0] != _RESOLVE or type(request[2]) is not bytes:
+            return None
+        _, rid, identifier = request
+        body = self._reader.get(identifier)
+        return [self._head(rid, body, identifier), body or b""]
 
     def one(self, request: object) -> bytes:
         """The response to any one request; whatever is wrong with it is in the response."""
@@ -108,16 +125,18 @@ class Answerer:
 
     # Resolving ------------------------------------------------------------------------------------
 
-    def _uncommon_head(self, rid: int, body: bytes | None, identifier: bytes) -> bytes:
-        """What stands before a long body, or is the whole response where there is none."""
+    def _head(self, rid: int, body: bytes | None, identifier: bytes) -> bytes:
+        """What stands before a body, or is the whole response where there is none."""
         if body is None:
             return self._not_active(rid, identifier)
-        return _LONG_HEAD(0x93, 0xCF, rid, 0, 0xC5, len(body))
+        if len(body) > _SHORT:
+            return _LONG_HEAD(_BEGIN, rid, _OK_LONG, len(body))
+        return _SHORT_HEAD(_BEGIN, rid, _OK_SHORT, len(body))
 
     def _resolve(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         match arguments:
             case (bytes(identifier), *_) if len(arguments) <= 3:
-                body = self._reader.get_many((identifier,))[0]
+                body = self._reader.get(identifier)
                 if body is None:
                     return self._not_active(rid, identifier)
                 return encode_response(rid, Status.OK, body)

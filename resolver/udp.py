@@ -70,12 +70,12 @@ class DatagramDoor:
             responses = [self._answerer.one(message) for message in messages]
         else:
             responses = [head + body for head, body in zip(parts[::2], parts[1::2], strict=True)]
-        leaves = [leaf(wire, response) for wire, response in zip(wires, responses, strict=True)]
+        leaves = list(map(leaf, wires, responses))
         seals = seal_turn([1] * len(leaves), leaves, self._key, time.time_ns() // 1_000_000)
         send = self._socket.sendto
         for wire, message, source, response, seal in zip(wires, messages, sources, responses, seals, strict=True):
             datagram = response + seal
-            if len(datagram) > min(MAX_DATAGRAM_BYTES, MAX_AMPLIFICATION * len(wire)):
+            if len(datagram) > MAX_DATAGRAM_BYTES or len(datagram) > MAX_AMPLIFICATION * len(wire):
                 datagram = _truncated(message)
             try:
                 send(datagram, source)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.keyfiles import read_identity
 from config.load import load_settings
-from config.process import bind, run, say_ready, set_up_log, stop_event
+from config.process import bind, run, say_ready, set_up_log, settle_collector, stop_event
 from config.settings import Settings
 from protocol.identifiers import normal_prefix
 from protocol.limits import PROTOCOL_VERSION
@@ -62,6 +62,7 @@ async def serve(settings: Settings, port: int) -> None:
     loop.add_reader(datagrams.fileno(), DatagramDoor(datagrams, answerer, key, reader).on_readable)
     sweeper = asyncio.create_task(_sweep(connections))
     log.info("serving", host=host, port=port, zone=facts.zone)
+    settle_collector()
     say_ready()
     await stop.wait()
     log.info("stopping", connections=len(connections.open))

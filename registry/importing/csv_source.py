@@ -11,7 +11,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,12 @@ from registry.importing.sources import (
 )
 
 _LINE_END: Final = re.compile("[\r\n]")
+_MAX_RECORD_LINES: Final = 1_000
+"""Lines of one record. Bounds what is read again after a forgotten mark."""
+
+_ALIKE_CHARACTERS: Final = 2
+"""Characters in which the beginnings of two rows of one file agree."""
+
 _SHOWN_CHARACTERS: Final = 200
 """Characters of a broken row that stand for its identifier in the report."""
 
@@ -49,6 +56,7 @@ class CsvSource:
         encoding = detect(path, options.encoding)
         self.encoding = encoding.name
         self._mark = encoding.mark
+        self.header: tuple[str, ...] = ()
         self.delimiter = options.delimiter or self._sniff_delimiter()
         self.header_row, self.header = self._read_header()
 
@@ -62,7 +70,7 @@ class CsvSource:
 
     def _records(self, refuse: Refuse, after: int) -> Iterator[tuple[int, list[str]]]:
         bottom = chain.from_iterable(self._blocks())
-        pushed: Iterator[str] = iter(())  # lines to be read once more
+        again: deque[str] = deque()  # lines of a broken record, to be read once more
         lines: Iterator[str] = bottom
         quoted = _QuotedRecords(self.delimiter)
         delimiter = self.delimiter
@@ -78,18 +86,30 @@ class CsvSource:
                     continue
                 try:
                     cells = quoted.read(line, lines)
+                    if len(quoted.taken) > 1:
+                        self._check_span(quoted.taken)
                 except csv.Error as error:
                     if row > after:
-                        refuse(
-                            row, line[:_SHOWN_CHARACTERS].strip(), InvalidInput(rules.BROKEN_QUOTES, reason=str(error))
-                        )
-                    pushed = iter([*quoted.taken[1:], *pushed])
-                    lines = chain(pushed, bottom)
+                        shown = line[:_SHOWN_CHARACTERS].strip()
+                        refuse(row, shown, InvalidInput(rules.BROKEN_QUOTES, reason=str(error)))
+                    again.extendleft(reversed(quoted.taken[1:]))
+                    lines = chain(_drain(again), bottom)
                     quoted = _QuotedRecords(delimiter)
                     more = True
                     break
                 if row > after:
                     yield row, cells
+
+    def _check_span(self, taken: Sequence[str]) -> None:
+        """See that a record of several lines has not swallowed rows, as it does between two forgotten marks.
+
+        A line counts as a row if it has a row's number of delimiters and begins like the record itself: identifiers
+        of one file nearly always begin alike. Raises :class:`csv.Error`.
+        """
+        start = taken[0].lstrip('"')[:_ALIKE_CHARACTERS]
+        for line in taken[1:]:
+            if line.startswith(start) and '"' not in line and line.count(self.delimiter) == len(self.header) - 1:
+                raise csv.Error("whole rows stand before the closing mark")
 
     def _blocks(self) -> Iterator[list[str]]:
         """The text as lists of whole lines with their ends; one beyond the limit is cut and marked."""
@@ -182,6 +202,11 @@ class _QuotedRecords:
                 line = following
             self.taken.append(line)
             characters += len(line)
-            if characters > 2 * MAX_LINE_CHARACTERS:
+            if characters > 2 * MAX_LINE_CHARACTERS or len(self.taken) > _MAX_RECORD_LINES:
                 raise csv.Error("no closing mark within reach")
             yield line
+
+
+def _drain(lines: deque[str]) -> Iterator[str]:
+    while lines:
+        yield lines.popleft()

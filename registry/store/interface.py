@@ -79,6 +79,10 @@ class Reader(Protocol):
         withdrawn or malformed. Identifiers need not be in normal form."""
         ...
 
+    def get(self, identifier: bytes) -> bytes | None:
+        """The same for one identifier."""
+        ...
+
     def find(self, identifier: bytes) -> bytes | None:
         """The whole body under an identifier in normal form, active or withdrawn; None where there is none."""
         ...

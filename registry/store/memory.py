@@ -30,9 +30,9 @@ class MemoryStore:
         self._changes: list[bytes] = []
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
-        return [self._public(identifier) for identifier in identifiers]
+        return [self.get(identifier) for identifier in identifiers]
 
-    def _public(self, identifier: bytes) -> bytes | None:
+    def get(self, identifier: bytes) -> bytes | None:
         try:
             body = self._bodies.get(normal(identifier))
         except IdentifierError:

@@ -42,7 +42,8 @@ def test_same_seed_same_rows(rows: list[dataset.Row]) -> None:
 def test_rows_are_the_same_on_every_machine() -> None:
     """A change of this digest changes every published measurement's input: say so where it is published."""
     assert _digest(list(dataset.rows(1_000, seed=1))) == (
-        "1c78fbd7cf48f3e598a0b76315ff3bc2ff940160ed80ff1ac276cbc5a9fea604")
+        "1c78fbd7cf48f3e598a0b76315ff3bc2ff940160ed80ff1ac276cbc5a9fea604"
+    )
 
 
 def test_identifiers_are_unique(rows: list[dataset.Row]) -> None:
@@ -77,17 +78,20 @@ def test_prefixes_have_the_awkward_lengths(rows: list[dataset.Row]) -> None:
     assert {1, 4, 5, 11} == {len(enterprise) for enterprise in enterprises}
 
 
-@pytest.mark.parametrize("shape", [
-    r"P\d{13}",
-    r"PUMP\.[^.]+\.\d{8}\.\d{6}",
-    r"B\d{4}-\d{6}",
-    r"JXDY\d{8}",
-    r"01/\d{14}/21/\d{10}",
-    r"\d{14}",
-    r"\d{18}",
-    r"液压缸\.\w+\.\d{8}\.\d{6}",
-    r"二车间/D\d{4}-\d{6}",
-])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        r"P\d{13}",
+        r"PUMP\.[^.]+\.\d{8}\.\d{6}",
+        r"B\d{4}-\d{6}",
+        r"JXDY\d{8}",
+        r"01/\d{14}/21/\d{10}",
+        r"\d{14}",
+        r"\d{18}",
+        r"液压缸\.\w+\.\d{8}\.\d{6}",
+        r"二车间/D\d{4}-\d{6}",
+    ],
+)
 def test_every_shape_occurs(rows: list[dataset.Row], shape: str) -> None:
     assert any(re.fullmatch(shape, row.identifier.partition("/")[2]) for row in rows)
 
@@ -160,11 +164,14 @@ def _is_gs1(number: str) -> bool:
     return sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number)) % 10 == 0
 
 
-@pytest.mark.parametrize("number", [
-    "00012345600012",      # GTIN-14 of UPC 012345600012
-    "06291041500213",      # GS1's own example of a GTIN-13, 6291041500213
-    "376104250021234569",  # GS1's own example of an SSCC
-])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "00012345600012",  # GTIN-14 of UPC 012345600012
+        "06291041500213",  # GS1's own example of a GTIN-13, 6291041500213
+        "376104250021234569",  # GS1's own example of an SSCC
+    ],
+)
 def test_known_numbers(number: str) -> None:
     assert dataset.with_check_digit(number[:-1]) == number
     assert _is_gs1(number)
@@ -177,8 +184,11 @@ def test_check_digit_agrees_with_the_other_formula(digits: str) -> None:
 
 
 def test_check_digits_in_the_data(rows: list[dataset.Row]) -> None:
-    numbers = [match[1] for row in rows
-               if (match := re.fullmatch(r"[^/]+/(?:01/)?(\d{14}|\d{18})(?:/21/\d+)?", row.identifier))]
+    numbers = [
+        match[1]
+        for row in rows
+        if (match := re.fullmatch(r"[^/]+/(?:01/)?(\d{14}|\d{18})(?:/21/\d+)?", row.identifier))
+    ]
     assert len(numbers) > COUNT // 10
     assert all(map(_is_gs1, numbers))
 
@@ -189,8 +199,10 @@ def test_check_digits_in_the_data(rows: list[dataset.Row]) -> None:
 def test_uniform_row() -> None:
     assert dataset.uniform_identifier(123456) == "88.118.32001/P0000000123456"
     assert dataset.uniform_row(7) == (
-        "88.118.32001/P0000000000007", "https://erp72.example-maker.com/item/v2/P0000000000007",
-        "Hydraulic pump A456-4 lot 20250086 line 15")
+        "88.118.32001/P0000000000007",
+        "https://erp72.example-maker.com/item/v2/P0000000000007",
+        "Hydraulic pump A456-4 lot 20250086 line 15",
+    )
     identifiers.parse(dataset.uniform_identifier(10**13 - 1))
 
 
@@ -243,8 +255,7 @@ def test_ndjson_round_trip(tmp_path: Path, rows: list[dataset.Row]) -> None:
     path, header = tmp_path / "products.ndjson", dataset.HEADERS["en"]
     dataset.write_ndjson(path, rows[:500], header)
     lines = path.read_text("utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == [
-        dict(zip(header, row, strict=True)) for row in rows[:500]]
+    assert [json.loads(line) for line in lines] == [dict(zip(header, row, strict=True)) for row in rows[:500]]
 
 
 def test_xlsx_round_trip(tmp_path: Path, rows: list[dataset.Row]) -> None:
@@ -255,7 +266,8 @@ def test_xlsx_round_trip(tmp_path: Path, rows: list[dataset.Row]) -> None:
 
 
 def test_xlsx_refuses_more_than_a_sheet(
-        tmp_path: Path, rows: list[dataset.Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, rows: list[dataset.Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dataset, "MAX_SHEET_ROWS", 10)
     dataset.write_xlsx(tmp_path / "full.xlsx", rows[:9], dataset.HEADERS["en"])
     with pytest.raises(ValueError, match="9 rows"):
@@ -266,30 +278,37 @@ def test_xlsx_refuses_more_than_a_sheet(
 # Command line ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "name", "first"), [
-    (["--header", "zh", "--encoding", "gb18030"], "a.csv", "标识,网址".encode("gb18030")),
-    (["--uniform"], "b.csv", b"identifier,URL,TEXT\n88.118.32001/P"),
-    (["--uniform", "--format", "ndjson"], "c.ndjson", b'{"identifier":"88.118.32001/P'),
-    (["--format", "ndjson", "--seed", "9"], "d.ndjson", b'{"identifier":"88.118.'),
-    (["--format", "xlsx"], "e.xlsx", b"PK"),
-])
+@pytest.mark.parametrize(
+    ("options", "name", "first"),
+    [
+        (["--header", "zh", "--encoding", "gb18030"], "a.csv", "标识,网址".encode("gb18030")),
+        (["--uniform"], "b.csv", b"identifier,URL,TEXT\n88.118.32001/P"),
+        (["--uniform", "--format", "ndjson"], "c.ndjson", b'{"identifier":"88.118.32001/P'),
+        (["--format", "ndjson", "--seed", "9"], "d.ndjson", b'{"identifier":"88.118.'),
+        (["--format", "xlsx"], "e.xlsx", b"PK"),
+    ],
+)
 def test_command_writes(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], name: str,
-        first: bytes) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], name: str, first: bytes
+) -> None:
     assert dataset.main(["--count", "100", *options, str(tmp_path / name)]) == 0
     assert (tmp_path / name).read_bytes().startswith(first)
     assert "100 rows" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("options", "complaint"), [
-    (["--count", "-1"], "--count"),
-    (["--count", "1048576", "--format", "xlsx"], "1,048,575"),
-    (["--count", "1", "--format", "ndjson", "--encoding", "gb18030"], "--encoding"),
-    (["--count", "1", "--uniform", "--header", "zh"], "--header"),
-    ([], "--count"),
-])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--count", "-1"], "--count"),
+        (["--count", "1048576", "--format", "xlsx"], "1,048,575"),
+        (["--count", "1", "--format", "ndjson", "--encoding", "gb18030"], "--encoding"),
+        (["--count", "1", "--uniform", "--header", "zh"], "--header"),
+        ([], "--count"),
+    ],
+)
 def test_command_explains_a_wrong_use(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
     with pytest.raises(SystemExit) as ended:
         dataset.main([*options, str(tmp_path / "never")])
     assert ended.value.code == 2
@@ -297,8 +316,7 @@ def test_command_explains_a_wrong_use(
     assert not (tmp_path / "never").exists()
 
 
-def test_command_reports_a_file_that_cannot_be_written(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         dataset.main(["--count", "1", str(tmp_path / "no" / "such.csv")])
     assert ended.value.code == 1

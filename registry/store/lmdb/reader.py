@@ -73,18 +73,18 @@ class LmdbReader:
             found = list(map(get, [numbers[prefix] + suffix for prefix, _, suffix in parts]))
             return [stored and openers[stored[-1]](stored) for stored in found]
         except (lmdb.Error, zstandard.ZstdError):
-            return [self._get_public(identifier) for identifier in identifiers]
+            return [self.get(identifier) for identifier in identifiers]
 
-    def _get_public(self, identifier: bytes) -> bytes | None:
-        """The same for one identifier, with care: some identifier of its batch was out of the ordinary."""
+    def get(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
-        key = self._numbers[prefix] + suffix
-        if len(key) > MAX_KEY_BYTES:  # longer than any that is stored
-            return None
-        with engine_errors(self._path):
-            stored = self._begun().get(key)
         try:
+            stored = (self._txn or self._begin()).get(self._numbers[prefix] + suffix)
             return stored and self._codec.public[stored[-1]](stored)
+        except lmdb.BadValsizeError:  # longer than any that is stored
+            return None
+        except lmdb.Error:
+            with engine_errors(self._path):
+                raise
         except zstandard.ZstdError as error:
             raise _damaged(identifier, error) from error
 

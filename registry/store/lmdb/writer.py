@@ -93,6 +93,10 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.get_many(identifiers)
 
+    def get(self, identifier: bytes) -> bytes | None:
+        with self._snapshot() as reader:
+            return reader.get(identifier)
+
     def find(self, identifier: bytes) -> bytes | None:
         with self._snapshot() as reader:
             return reader.find(identifier)
@@ -227,12 +231,13 @@ class _Work:
 
     def _load_group(self, prefix: bytes, writes: list[Write], now: int) -> list[Outcome]:
         """Load ascending writes of one prefix: by append where nothing lies between them, one by one otherwise."""
+        if any(write.values is None or write.compare for write in writes):
+            return self.apply(writes, now)
         row = self._row(prefix) or self._new_row(prefix)
         number = row.number.to_bytes(NUMBER_BYTES, "big")
         cut = len(prefix) + 1
         first, last = number + writes[0].identifier[cut:], number + writes[-1].identifier[cut:]
-        plain = all(write.values is not None and not write.compare for write in writes)
-        if not plain or self._any_between(first, last):
+        if self._any_between(first, last):
             return self.apply(writes, now)
         bodies = [encode_body(1, State.ACTIVE, now, write.values or b"") for write in writes]
         self._choose_dictionary(row, bodies)

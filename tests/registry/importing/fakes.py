@@ -62,7 +62,11 @@ class FakeRegistry:
 
 
 def importing(
-    path: Path, registry: FakeRegistry | None, options: ImportOptions | None = None, tuning: Tuning = TINY, **more: object
+    path: Path,
+    registry: FakeRegistry | None,
+    options: ImportOptions | None = None,
+    tuning: Tuning = TINY,
+    **more: object,
 ) -> Summary:
     """Run one import to its end."""
     return asyncio.run(run_import(path, registry, options, tuning=tuning, **more))  # type: ignore[arg-type]

@@ -1,0 +1,114 @@
+"""What the store's tests build and compare with: writes, and the whole content of a store."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, encode_values, public_body, split_body
+from registry.store.interface import Entry, Reader, Store
+from registry.store.writes import ANY, Outcome, Write
+
+ADMIN_ONLY: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
+
+
+def values(text: str = "https://example.com/", permissions: int = DEFAULT_PERMISSIONS) -> bytes:
+    """The encoded values of a record with one value."""
+    return encode_values([Value(1, "URL", text.encode(), permissions=permissions)])
+
+
+def product(number: int) -> bytes:
+    """The encoded values of a record as the field has them: much in common with its neighbours."""
+    return encode_values([
+        Value(1, "URL", f"https://trace.example.com/products/{number:012d}".encode()),
+        Value(2000, "PRODUCT_NAME", f"planetary gear reducer PX-{number % 7}".encode()),
+        Value(2001, "BATCH", f"2023-11-{number % 28 + 1:02d}".encode()),
+    ])  # fmt: skip
+
+
+def machine(number: int) -> bytes:
+    """The encoded values of a record that has nothing in common with :func:`product`."""
+    draw = random.Random(number)
+    return encode_values([
+        Value(3000 + i, f"SENSOR{draw.randrange(4)}", b"\x01\x02\x03\x04" * 6 + draw.randbytes(2)) for i in range(4)
+    ])  # fmt: skip
+
+
+def noise(seed: int, length: int) -> bytes:
+    """The encoded values of a record that does not compress."""
+    return encode_values([Value(1, "BLOB", random.Random(seed).randbytes(length))])
+
+
+def put(identifier: str, content: bytes | None = None, compare: int | None = ANY) -> Write:
+    """A registration or update for everybody to read."""
+    return Write(identifier.encode(), compare, values() if content is None else content, restricted=False)
+
+
+def withdraw(identifier: str, compare: int | None = ANY) -> Write:
+    """A withdrawal."""
+    return Write(identifier.encode(), compare, None, restricted=False)
+
+
+def ascending(prefix: str, numbers: range, compare: int | None = ANY) -> list[Write]:
+    """Registrations of one prefix for a bulk load."""
+    return [put(f"{prefix}/N{number:06d}", product(number), compare) for number in numbers]
+
+
+def versions(outcomes: list[Outcome]) -> list[int]:
+    """The versions of outcomes that are all a success."""
+    assert {outcome.status for outcome in outcomes} <= {0}
+    return [outcome.version for outcome in outcomes]
+
+
+def everything(store: Reader, prefix: str = "", limit: int = 1_000) -> dict[bytes, bytes]:
+    """All records of a prefix and below it, page by page, in their order."""
+    found: list[Entry] = []
+    cursor: bytes | None = None
+    while True:
+        page = store.scan(prefix, cursor, limit)
+        assert len(page.entries) <= limit
+        assert page.entries or page.cursor is None, "a page that goes on has entries"
+        found += page.entries
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert len(dict(found)) == len(found), "no record twice"
+    return dict(found)
+
+
+def follow(store: Reader, replica: dict[bytes, bytes], cursor: bytes | None = None, limit: int = 1_000) -> bytes:
+    """Apply the feed to a replica, page by page, to its end; the cursor for next time."""
+    while True:
+        page = store.feed(cursor, limit)
+        assert len(page.entries) <= limit
+        assert page.entries or not page.more, "a page that goes on has entries"
+        assert page.cursor != cursor or not page.more, "a page that goes on moves the cursor"
+        replica.update(page.entries)
+        cursor = page.cursor
+        if not page.more:
+            return cursor
+
+
+def check_agreement(store: Reader) -> dict[bytes, bytes]:
+    """Whatever was written: lists, feed, reads and counts tell the same story. Gives all records."""
+    records = everything(store)
+    assert list(records) == sorted(records, key=lambda identifier: identifier.partition(b"/")[::2])
+    replica: dict[bytes, bytes] = {}
+    cursor = follow(store, replica)
+    assert replica == records
+    assert store.feed(cursor, 10) == ([], cursor, False)
+    active: dict[str, int] = {}
+    for identifier, body in records.items():
+        prefix = identifier.partition(b"/")[0].decode()
+        active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
+    assert store.counts().active == active
+    bodies = store.get_many(list(records))
+    for body, public in zip(records.values(), bodies, strict=True):
+        assert public == (public_body(body) if split_body(body).state is State.ACTIVE else None)
+    return records
+
+
+def load_in_steps(store: Store, writes: list[Write], now: int, step: int = 2_000) -> None:
+    """Bulk load more than one batch."""
+    for start in range(0, len(writes), step):
+        store.bulk_load(writes[start : start + step], now)
