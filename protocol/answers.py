@@ -9,7 +9,7 @@ from protocol.errors import MessageError, Rule
 from protocol.identifiers import parse
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_TTL_SECONDS
 from protocol.messages import refusal
-from protocol.records import Record, Value, decode_body
+from protocol.records import Record, State, Value, decode_body
 from protocol.status import Status
 from protocol.trust import Proof
 
@@ -73,12 +73,15 @@ def read_unproven_answer(identifier: bytes, status: int, payload: object) -> Unp
     match status, payload:
         case Status.OK, bytes(body):
             record = decode_body(body)
-            ttl = min((value.ttl for value in record.values), default=ABSENT_TTL_SECONDS)
-            return UnprovenAnswer(text, Status.OK, record, ttl)
+            if record.state is State.ACTIVE:
+                ttl = min((value.ttl for value in record.values), default=ABSENT_TTL_SECONDS)
+                return UnprovenAnswer(text, Status.OK, record, ttl)
         case Status.NOT_FOUND, int(ttl) if 0 <= ttl <= MAX_TTL_SECONDS:
             return UnprovenAnswer(text, Status.NOT_FOUND, None, ttl)
         case Status.WITHDRAWN, bytes(body):
-            return UnprovenAnswer(text, Status.WITHDRAWN, decode_body(body), ABSENT_TTL_SECONDS)
-        case ((Status.OK | Status.NOT_FOUND | Status.WITHDRAWN), _):
-            raise MessageError(BAD_PAYLOAD, status=status)
+            record = decode_body(body)
+            if record.state is State.WITHDRAWN and not record.values:
+                return UnprovenAnswer(text, Status.WITHDRAWN, record, ABSENT_TTL_SECONDS)
+    if status in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN):
+        raise MessageError(BAD_PAYLOAD, status=status)
     raise refusal(status, payload)

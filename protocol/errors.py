@@ -50,7 +50,8 @@ class Rule:
 class BiaoshiError(Exception):
     """Base of all errors of this project. ``rule`` names what was broken, ``details`` fill its sentence."""
 
-    def __init__(self, rule: Rule, **details: str | int | float) -> None:
+    # The rule goes by position only, as details that came over the wire may have any name.
+    def __init__(self, rule: Rule, /, **details: str | int | float) -> None:
         super().__init__(rule, details)
         self.rule = rule
         self.details = details
@@ -91,7 +92,7 @@ class NotVerified(BiaoshiError):
 class Refused(BiaoshiError):
     """A node answered with a status other than OK."""
 
-    def __init__(self, rule: Rule, status: Status, **details: str | int | float) -> None:
+    def __init__(self, rule: Rule, status: Status, /, **details: str | int | float) -> None:
         super().__init__(rule, **details)
         self._status = status
 

@@ -91,6 +91,8 @@ class Exchange:
         self._wires: list[bytes] = []
         self._held = 0
         self._aside: list[_Bundle] = []
+        self._aside_rids: set[int] = set()
+        self._aside_bytes = 0
         self.chain: Chain | None = None
         """The chain that the node last showed on this connection, in a verified answer."""
 
@@ -172,24 +174,35 @@ class Exchange:
             return []
         verifier.learn(chain, now_ms)
         waiting, self._aside = [bundle, *self._aside], []
+        self._aside_rids.clear()
+        self._aside_bytes = 0
         return [reply for one in waiting for reply in self._settle(verifier, one, now_ms)]
 
     def _put_aside(self, bundle: _Bundle) -> None:
-        self._aside.append(bundle)
-        held = sum(len(wire) for one in self._aside for wire in one.wires)
-        if held > MAX_BUNDLE_BYTES:
+        """Keep a bundle until its key is known; one that no chain can help is refused now."""
+        for response in bundle.responses:
+            if response.rid not in self._asked or response.rid in self._aside_rids:
+                raise NotVerified(UNASKED, rid=response.rid)
+        length = sum(map(len, bundle.wires))
+        if self._aside_bytes + length > MAX_BUNDLE_BYTES:
             raise NotVerified(UNKNOWN_KEY, key_id=bundle.seal.key_id.hex())
+        self._aside.append(bundle)
+        self._aside_rids.update(response.rid for response in bundle.responses)
+        self._aside_bytes += length
 
     def _settle(self, verifier: Verifier, bundle: _Bundle, now_ms: int) -> list[Reply]:
-        """Verify a bundle under a key that is known, and forget its questions."""
+        """Verify a bundle under a key that is known, and then forget its questions: a datagram that only looks like
+        an answer must not take the place of the true one."""
         requests: list[bytes] = []
         for response in bundle.responses:
-            request = self._asked.pop(response.rid, None)
+            request = self._asked.get(response.rid)
             if request is None:
                 raise NotVerified(UNASKED, rid=response.rid)
             requests.append(request)
         proof = verifier.check(bundle.seal, leaf(b"".join(requests), b"".join(bundle.wires)), now_ms)
         for response in bundle.responses:
+            if self._asked.pop(response.rid, None) is None:
+                raise NotVerified(UNASKED, rid=response.rid)
             if response.rid in self._chain_rids:
                 self._chain_rids.discard(response.rid)
                 if response.status == Status.OK:

@@ -44,6 +44,11 @@ LONG_PREFIX: Final = _rule(
     "the prefix has {length} bytes; at most {limit} are allowed",
     "前缀长度为 {length} 字节，超过上限 {limit} 字节",
 )
+SLASH_IN_PREFIX: Final = _rule(
+    "slash-in-prefix",
+    "a prefix alone has no '/'; there is one at byte {position}",
+    "单独的前缀不应含有“/”，第 {position} 字节处有一个",
+)
 CONTROL: Final = _rule(
     "control-character",
     "control character U+{code} at byte {position} is not allowed in an identifier",
@@ -85,7 +90,7 @@ def normal(raw: bytes) -> bytes:
         raise _first_fault(raw)
     slash = raw.index(b"/")
     if slash > MAX_PREFIX_BYTES:
-        raise IdentifierError(LONG_PREFIX, length=slash, limit=MAX_PREFIX_BYTES)
+        raise _long_prefix(slash)
     prefix = raw[:slash]
     upper = prefix.upper()  # bytes.upper changes ASCII letters only, which is the rule
     return raw if upper == prefix else upper + raw[slash:]
@@ -98,9 +103,10 @@ def normal_prefix(raw: bytes) -> bytes:
     except UnicodeDecodeError as error:
         raise IdentifierError(NOT_TEXT, position=error.start) from None
     if len(raw) > MAX_PREFIX_BYTES:
-        raise IdentifierError(LONG_PREFIX, length=len(raw), limit=MAX_PREFIX_BYTES)
+        raise _long_prefix(len(raw))
     if _LEGAL_PREFIX.fullmatch(text) is None:
-        raise _first_fault(raw + b"/x")
+        fault = _first_fault(raw + b"/x")
+        raise IdentifierError(SLASH_IN_PREFIX, position=raw.index(b"/")) if fault.rule is LONG_PREFIX else fault
     return raw.upper()
 
 
@@ -112,7 +118,7 @@ def covers(zone: str, prefix: str) -> bool:
 def _first_fault(raw: bytes) -> IdentifierError:
     """The error of the first rule that the bytes break, in the order a person would look."""
     if len(raw) > MAX_IDENTIFIER_BYTES:
-        return IdentifierError(TOO_LONG, length=len(raw), limit=MAX_IDENTIFIER_BYTES)
+        return IdentifierError(TOO_LONG, position=MAX_IDENTIFIER_BYTES, length=len(raw), limit=MAX_IDENTIFIER_BYTES)
     text = raw.decode()
     control = _CONTROL.search(text)
     if control is not None:
@@ -130,4 +136,8 @@ def _first_fault(raw: bytes) -> IdentifierError:
         position += len(segment) + 1
     if not suffix:
         return IdentifierError(EMPTY_SUFFIX, position=len(raw))
-    return IdentifierError(LONG_PREFIX, length=len(prefix), limit=MAX_PREFIX_BYTES)
+    return _long_prefix(len(prefix))
+
+
+def _long_prefix(length: int) -> IdentifierError:
+    return IdentifierError(LONG_PREFIX, position=MAX_PREFIX_BYTES, length=length, limit=MAX_PREFIX_BYTES)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
+from struct import Struct
 from typing import Final, NamedTuple
 
 import msgpack
@@ -21,6 +22,8 @@ from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.status import Status
 
 MAX_RID: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+_RESPONSE_HEAD: Final = Struct(">HQ").pack
 
 
 def _rule(name: str, en: str, zh: str, status: Status = Status.BAD_REQUEST) -> Rule:
@@ -91,8 +94,8 @@ def encode_request(op: Op, rid: int, *arguments: object) -> bytes:
 
 
 def encode_response(rid: int, status: int, payload: object) -> bytes:
-    """The bytes of a response."""
-    return b"".join((b"\x93\xcf", rid.to_bytes(8, "big"), msgpack.packb(int(status)), msgpack.packb(payload)))
+    """The bytes of a response. Raises :class:`struct.error` where ``rid`` is none."""
+    return b"".join((_RESPONSE_HEAD(0x93CF, rid), msgpack.packb(int(status)), msgpack.packb(payload)))
 
 
 def encode_failure(rid: int, error: BiaoshiError) -> bytes:

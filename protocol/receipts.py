@@ -57,7 +57,8 @@ def encode_receipt(request: bytes, response: bytes, seal: bytes, chain: Chain) -
 
 def verify_receipt(receipt: bytes, anchor: TrustAnchor) -> Verdict:
     """Check a receipt against an anchor alone. Raises :class:`~protocol.errors.NotVerified` where the proof does
-    not hold, :class:`MessageError` where the bytes are no receipt."""
+    not hold, :class:`~protocol.errors.InvalidInput` where the bytes are no receipt, identifier or record,
+    :class:`~protocol.errors.Refused` where what the node sealed is a refusal and no answer."""
     if len(receipt) > MAX_RECEIPT_BYTES:
         raise MessageError(MALFORMED, reason=f"longer than {MAX_RECEIPT_BYTES} bytes")
     try:

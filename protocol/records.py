@@ -43,6 +43,11 @@ def _rule(name: str, en: str, zh: str) -> Rule:
 MALFORMED: Final = _rule("malformed", "these bytes are no record: {reason}", "字节内容不是合法的记录：{reason}")
 NO_VALUES: Final = _rule("no-values", "a record needs at least one value", "记录至少要有一个值")
 SAME_INDEX: Final = _rule("same-index", "two values have the index {index}", "有两个值使用了同一索引 {index}")
+TOO_MANY_VALUES: Final = _rule(
+    "too-many-values",
+    "the record has {count} values; at most {limit} are allowed",
+    "记录有 {count} 个值，超过上限 {limit} 个",
+)
 TOO_LARGE: Final = _rule(
     "too-large",
     "the record has {length} bytes; at most {limit} are allowed",
@@ -141,7 +146,10 @@ NO_VALUES_BYTES: Final = b"\x90"
 
 def encode_values(values: Sequence[Value]) -> bytes:
     """The bytes of ``values``, checked. Raises :class:`RecordError`."""
-    encoded = _encode([_without_defaults(value) for value in values])
+    try:
+        encoded = _encode([_without_defaults(value) for value in values])
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
     check_values(encoded)
     return encoded
 
@@ -160,7 +168,9 @@ def check_values(encoded: bytes) -> list[Value]:
         raise RecordError(MALFORMED, reason=str(error)) from None
     if not values:
         raise RecordError(NO_VALUES)
-    if len(values) > MAX_VALUES or len(encoded) > MAX_RECORD_BYTES:
+    if len(values) > MAX_VALUES:
+        raise RecordError(TOO_MANY_VALUES, count=len(values), limit=MAX_VALUES)
+    if len(encoded) > MAX_RECORD_BYTES:
         raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     if len({value.index for value in values}) != len(values):
         raise RecordError(SAME_INDEX, index=_first_repeated(values))

@@ -53,7 +53,7 @@ class PublicKey:
         if self.algorithm not in NAMES:
             raise MessageError(UNKNOWN_ALGORITHM, algorithm=self.algorithm)
         if len(self.raw) != PUBLIC_KEY_BYTES:
-            raise MessageError(BAD_KEY, text=self.raw.hex())
+            raise MessageError(BAD_KEY, text=self.raw[:PUBLIC_KEY_BYTES].hex())
         digest = hashlib.sha256(bytes([self.algorithm]) + self.raw).digest()
         object.__setattr__(self, "id", digest[:KEY_ID_BYTES])
 

@@ -1,0 +1,215 @@
+"""The LMDB backend against a model that is one dictionary, through whatever sequence of calls."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from protocol.records import State, Value, decode_body, encode_values, split_body
+from protocol.status import Status
+from registry.store.lmdb import writer
+from registry.store.lmdb.writer import LmdbStore
+from registry.store.writes import ABSENT, ANY, Outcome, Write
+from tests.registry.store.builders import ADMIN_ONLY, everything, follow, machine, noise, product, values
+
+PREFIXES: Final = ("88.118", "88.118.1", "88.118.10", "88.1180", "88.118-A", "88.É")
+SUFFIXES: Final = ("1", "10", "2", "a", "A", "a/b", "z" * 400)
+
+SECRET: Final = encode_values(
+    [Value(1, "URL", b"https://example.com/"), Value(2, "COST", b"9", permissions=ADMIN_ONLY)]
+)
+CONTENTS: Final = (values("a"), values("b"), product(1), machine(1), noise(1, 3_000), SECRET)
+
+identifiers = st.builds(lambda prefix, suffix: f"{prefix}/{suffix}".encode(), st.sampled_from(PREFIXES),
+                        st.sampled_from(SUFFIXES))  # fmt: skip
+contents = st.sampled_from(CONTENTS)
+compares = st.sampled_from([ANY, ABSENT, "now", "before", "after"])
+limits = st.sampled_from([1, 2, 3, 10, 64, 1_000])
+
+
+class Known(NamedTuple):
+    """What the model knows of a record; ``content`` is None for a withdrawn one."""
+
+    version: int
+    content: bytes | None
+    time: int
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Every rule calls the store, and does the same to the dictionary in its own words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="store-"))
+        self.store = LmdbStore(self.directory)
+        self.model: dict[bytes, Known] = {}
+        self.changes = 0
+        self.now = 1_000
+        self.cursor: bytes | None = None
+        self.replica: dict[bytes, bytes] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.directory)
+
+    @initialize(some=st.booleans())
+    def begin(self, some: bool) -> None:
+        if some:
+            self.load(sorted({f"{prefix}/{suffix}".encode() for prefix in PREFIXES for suffix in SUFFIXES}), product(1))
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def expect(self, write: Write) -> Outcome:
+        """What the model says to a write, and does."""
+        known = self.model.get(write.identifier)
+        version = known.version if known else 0
+        active = known is not None and known.content is not None
+        if known is None and (write.values is None or write.compare):
+            return Outcome(Status.NOT_FOUND, 0, changed=False)
+        if known is not None and known.content == write.values:
+            return Outcome(Status.OK, version, changed=False)
+        if active and write.values is not None and write.compare == ABSENT:
+            return Outcome(Status.EXISTS, version, changed=False)
+        fits = write.compare in (ANY, version) or (write.compare == ABSENT and not active)
+        if not fits:
+            return Outcome(Status.CONFLICT, version, changed=False)
+        self.model[write.identifier] = Known(version + 1, write.values, self.now)
+        self.changes += 1
+        return Outcome(Status.OK, version + 1, changed=True)
+
+    def wish(self, identifier: bytes, compare: int | str | None, content: bytes | None) -> Write:
+        known = self.model.get(identifier)
+        version = known.version if known else 0
+        number = {"now": version, "before": max(version - 1, 0), "after": version + 1}
+        wanted = number[compare] if isinstance(compare, str) else compare
+        return Write(identifier, wanted, content, restricted=content is SECRET)
+
+    def load(self, names: list[bytes], content: bytes) -> None:
+        writes = [self.wish(name, ANY, content) for name in names]
+        self.now += 1
+        assert self.store.bulk_load(writes, self.now) == [self.expect(write) for write in writes]
+
+    @rule(wishes=st.lists(st.tuples(identifiers, compares, contents | st.none()), max_size=8))
+    def apply(self, wishes: list[tuple[bytes, int | str | None, bytes | None]]) -> None:
+        writes = [self.wish(*wish) for wish in wishes]
+        self.now += 1
+        assert self.store.apply(writes, self.now) == [self.expect(write) for write in writes]
+
+    @rule(wish=st.tuples(identifiers, compares, contents))
+    def register(self, wish: tuple[bytes, int | str | None, bytes]) -> None:
+        self.apply([wish])
+
+    @rule(identifier=identifiers, compare=compares)
+    def withdraw(self, identifier: bytes, compare: int | str | None) -> None:
+        self.apply([(identifier, compare, None)])
+
+    @rule(wishes=st.dictionaries(identifiers, st.tuples(compares, contents | st.none()), max_size=30))
+    def bulk_load(self, wishes: dict[bytes, tuple[int | str | None, bytes | None]]) -> None:
+        writes = [self.wish(name, *wishes[name]) for name in sorted(wishes)]
+        self.now += 1
+        assert self.store.bulk_load(writes, self.now) == [self.expect(write) for write in writes]
+
+    @rule(
+        prefix=st.sampled_from(PREFIXES[:3]),
+        start=st.integers(0, 60),
+        count=st.sampled_from([1, 20, 70]),
+        make=st.sampled_from([product, machine]),
+    )
+    def bulk_load_run(self, prefix: str, start: int, count: int, make: object) -> None:
+        """A run of registrations, long enough for a dictionary."""
+        assert callable(make)
+        names = [f"{prefix}/N{number:04d}".encode() for number in range(start, start + count)]
+        writes = [Write(name, ANY, make(number), restricted=False) for number, name in enumerate(names)]
+        self.now += 1
+        assert self.store.bulk_load(writes, self.now) == [self.expect(write) for write in writes]
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = LmdbStore(self.directory)
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def is_right(self, identifier: bytes, body: bytes | None) -> bool:
+        known = self.model.get(identifier)
+        if known is None or body is None:
+            return known is None and body is None
+        state = State.WITHDRAWN if known.content is None else State.ACTIVE
+        return split_body(body) == (known.version, state, known.time, known.content or b"\x90")
+
+    @rule(wanted=st.lists(identifiers, max_size=10), lower=st.booleans())
+    def read(self, wanted: list[bytes], lower: bool) -> None:
+        asked = [one.replace(b"88.118-A", b"88.118-a") if lower else one for one in wanted]
+        for name, public in zip(wanted, self.store.get_many(asked), strict=True):
+            assert self.is_right(name, self.store.find(name))
+            known = self.model.get(name)
+            if known is None or known.content is None:
+                assert public is None
+                continue
+            assert public is not None
+            expected = decode_body(self.store.find(name) or b"").values
+            assert decode_body(public).values == tuple(value for value in expected if value.public)
+
+    @rule(prefix=st.sampled_from(["", "88", "88.11", *PREFIXES]), limit=limits)
+    def scan(self, prefix: str, limit: int) -> None:
+        found = everything(self.store, prefix, limit)
+        below = [one.split(b"/", 1) for one in self.model]
+        within = [(name.decode(), suffix) for name, suffix in below]
+        wanted = [one for one in within if not prefix or one[0] == prefix or one[0].startswith(prefix + ".")]
+        order = sorted((name.encode(), suffix) for name, suffix in wanted)
+        assert list(found) == [b"/".join(one) for one in order]
+        assert all(self.is_right(name, body) for name, body in found.items())
+
+    @rule(limit=limits)
+    def follow_a_page(self, limit: int) -> None:
+        page = self.store.feed(self.cursor, limit)
+        assert len(page.entries) <= limit
+        assert all(self.is_right(*entry) for entry in page.entries)
+        self.replica.update(page.entries)
+        self.cursor = page.cursor
+
+    @rule(limit=limits)
+    def follow_to_the_end(self, limit: int) -> None:
+        self.cursor = follow(self.store, self.replica, self.cursor, limit)
+        assert self.replica.keys() == self.model.keys()
+        assert all(self.is_right(name, body) for name, body in self.replica.items())
+
+    @precondition(lambda self: self.changes)
+    @rule(limit=limits)
+    def follow_from_the_beginning(self, limit: int) -> None:
+        self.cursor, self.replica = None, {}
+        self.follow_to_the_end(limit)
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        active: dict[str, int] = {}
+        for name, known in self.model.items():
+            prefix = name.partition(b"/")[0].decode()
+            active[prefix] = active.get(prefix, 0) + (known.content is not None)
+        assert self.store.counts()[:2] == (active, self.changes)
+
+
+@pytest.mark.parametrize("least_sample", [50, 1_000])
+def test_store_behaves_as_the_model(monkeypatch: pytest.MonkeyPatch, least_sample: int) -> None:
+    """With dictionaries from loads of fifty, so that they come and go within an example; and without."""
+    monkeypatch.setattr(writer, "LEAST_SAMPLE", least_sample)
+    run_state_machine_as_test(
+        StoreMachine,
+        settings=settings(
+            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
