@@ -123,7 +123,7 @@ def main() -> None:
     except BiaoshiError as error:
         _end(error.message(language()), error.status.exit)
     except (BadConfiguration, BadKeyFile) as error:
-        _end(str(error), Exit.SETTINGS)
+        _end(error.message(language()), Exit.SETTINGS)
     except KeyboardInterrupt:
         _end("", 130)
 

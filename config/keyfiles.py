@@ -24,7 +24,19 @@ from config.settings import Settings
 
 
 class BadKeyFile(Exception):
-    """A key or anchor file that cannot be used; the message says why and what to do."""
+    """A key or anchor file that cannot be used; both sentences say why and what to do."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en, zh)
+        self.en = en
+        self.zh = zh
+
+    def message(self, language: str = "en") -> str:
+        """The sentence for a person; ``language`` is ``en`` or ``zh``."""
+        return self.zh if language == "zh" else self.en
+
+    def __str__(self) -> str:
+        return self.en
 
 
 class AnchorFile(NamedTuple):
@@ -46,9 +58,9 @@ def write_secret(path: Path, seed: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise BadKeyFile(f"{path} exists already; it is not overwritten") from None
+        raise BadKeyFile(f"{path} exists already; it is not overwritten", f"{path} 已存在，不会覆盖") from None
     except OSError as error:
-        raise BadKeyFile(f"{path} cannot be written: {error.strerror}") from None
+        raise BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)
         file.flush()
@@ -61,13 +73,20 @@ def read_secret(path: Path) -> bytes:
         pem = path.read_bytes()
         key = load_pem_private_key(pem, password=None)
     except OSError as error:
-        raise BadKeyFile(f"the key file {path} cannot be read: {error.strerror}") from None
+        raise BadKeyFile(
+            f"the key file {path} cannot be read: {error.strerror}", f"无法读取密钥文件 {path}：{error.strerror}"
+        ) from None
     except TypeError:
-        raise BadKeyFile(f"the key file {path} is protected by a passphrase, which a node cannot type in") from None
+        raise BadKeyFile(
+            f"the key file {path} is protected by a passphrase, which a node cannot type in",
+            f"密钥文件 {path} 受口令保护，节点无法输入口令",
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise BadKeyFile(f"{path} is no PEM file with a secret key") from None
+        raise BadKeyFile(f"{path} is no PEM file with a secret key", f"{path} 不是含有私钥的 PEM 文件") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise BadKeyFile(f"{path} holds a key of another kind; Ed25519 is needed")
+        raise BadKeyFile(
+            f"{path} holds a key of another kind; Ed25519 is needed", f"{path} 中的密钥类型不符，需要 Ed25519"
+        )
     return key.private_bytes_raw()
 
 
@@ -91,7 +110,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadKeyFile(f"{path} cannot be read: {error.strerror}") from None
+        raise BadKeyFile(f"{path} cannot be read: {error.strerror}", f"无法读取 {path}：{error.strerror}") from None
 
 
 def write_anchor(path: Path, anchor: AnchorFile) -> None:
@@ -109,10 +128,18 @@ def read_anchor(path: Path) -> AnchorFile:
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise BadKeyFile(f"the anchor file {path} cannot be read: {error.strerror}") from None
+        raise BadKeyFile(
+            f"the anchor file {path} cannot be read: {error.strerror}", f"无法读取信任锚文件 {path}：{error.strerror}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise BadKeyFile(f"{path} is no anchor file: two lines of TOML, prefix and key") from None
+        raise BadKeyFile(
+            f"{path} is no anchor file: two lines of TOML, prefix and key",
+            f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
+        ) from None
     prefix, key = raw.get("prefix"), raw.get("key")
     if not isinstance(prefix, str) or not isinstance(key, str):
-        raise BadKeyFile(f"{path} is no anchor file: two lines of TOML, prefix and key")
+        raise BadKeyFile(
+            f"{path} is no anchor file: two lines of TOML, prefix and key",
+            f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
+        )
     return AnchorFile(prefix, key)

@@ -7,7 +7,7 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -18,17 +18,34 @@ _WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
 _PREFIX = re.compile(r"[^\x00-\x20\x7f-\x9f/.]+(?:\.[^\x00-\x20\x7f-\x9f/.]+)*")
 
 
+class Problem(NamedTuple):
+    """What is wrong with one option, or with the file (``option`` is empty)."""
+
+    option: str
+    en: str
+    zh: str
+
+    def sentence(self, language: str = "en") -> str:
+        """The option and what is wrong, for a person."""
+        text = self.zh if language == "zh" else self.en
+        return f"{self.option}: {text}" if self.option else text
+
+
 class BadConfiguration(Exception):
     """A configuration that cannot be used: ``problems`` lists each, naming its option."""
 
-    def __init__(self, path: Path, problems: list[str]) -> None:
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
         super().__init__(path, problems)
         self.path = path
         self.problems = problems
 
+    def message(self, language: str = "en") -> str:
+        """All problems, one a line, for a person; ``language`` is ``en`` or ``zh``."""
+        head = "配置文件无法使用" if language == "zh" else "this configuration cannot be used"
+        return "\n".join((f"{self.path}: {head}", *(f"  - {one.sentence(language)}" for one in self.problems)))
+
     def __str__(self) -> str:
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{self.path} cannot be used / 配置文件无法使用:\n{lines}"
+        return self.message()
 
 
 def load_settings(path: Path) -> Settings:
@@ -36,14 +53,18 @@ def load_settings(path: Path) -> Settings:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
-        raise BadConfiguration(path, [f"it cannot be read: {error.strerror}"]) from None
+        raise BadConfiguration(
+            path, [Problem("", f"it cannot be read: {error.strerror}", f"无法读取：{error.strerror}")]
+        ) from None
     except UnicodeDecodeError as error:
-        raise BadConfiguration(path, [f"it is not UTF-8 at byte {error.start}"]) from None
+        raise BadConfiguration(
+            path, [Problem("", f"it is not UTF-8 at byte {error.start}", f"第 {error.start} 字节处不是合法的 UTF-8")]
+        ) from None
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadConfiguration(path, [f"it is not TOML: {error}"]) from None
-    problems: list[str] = []
+        raise BadConfiguration(path, [Problem("", f"it is not TOML: {error}", f"不是合法的 TOML：{error}")]) from None
+    problems: list[Problem] = []
     settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
     if isinstance(settings, Settings):
         problems += _meaning(settings)
@@ -75,31 +96,33 @@ def fill(text: str, options: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[str]) -> Any:
+def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[Problem]) -> Any:
     """Convert one table field by field, so that one problem does not hide the next; None where there were any."""
     hints = get_type_hints(type_, include_extras=True)
     fields = {field.name: field for field in msgspec.structs.fields(type_)}
     before = len(problems)
     for name in raw.keys() - fields.keys():
         close = difflib.get_close_matches(name, fields, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        problems.append(f"{where}{name}: there is no such option{hint}")
+        en = f"; did you mean '{close[0]}'?" if close else ""
+        zh = f"，是否应为“{close[0]}”？" if close else ""
+        problems.append(Problem(where + name, f"there is no such option{en}", f"没有这个选项{zh}"))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in raw:
             if field.required:
-                what = "section" if _is_section(hints[name]) else "option"
-                problems.append(f"{where}{name}: this {what} is required")
+                en, zh = ("section", "配置段") if _is_section(hints[name]) else ("option", "选项")
+                problems.append(Problem(where + name, f"this {en} is required", f"缺少必需的{zh}"))
             continue
         values[name] = _option(hints[name], raw[name], f"{where}{name}", problems)
     return type_(**values) if len(problems) == before else None
 
 
-def _option(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
+def _option(hint: Any, raw: Any, name: str, problems: list[Problem]) -> Any:
     if _is_section(hint):
         if isinstance(raw, dict):
             return _section(hint, raw, f"{name}.", problems)
-        problems.append(f"{name}: this is a section; write [{name}] above its options")
+        en, zh = f"this is a section; write [{name}] above its options", f"这是一个配置段，请在其选项之上写 [{name}]"
+        problems.append(Problem(name, en, zh))
         return None
     inner = get_args(hint)
     if inner and _is_section(inner[0]) and isinstance(raw, list):
@@ -107,14 +130,15 @@ def _option(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
     try:
         return msgspec.convert(raw, hint, strict=True)
     except msgspec.ValidationError as error:
-        problems.append(f"{name} = {raw!r}: {_plain(str(error))}")
+        reason = _plain(str(error))
+        problems.append(Problem(name, f"{raw!r} will not do: {reason}", f"{raw!r} 不合法：{reason}"))
         return None
 
 
-def _entry(type_: Any, raw: Any, name: str, problems: list[str]) -> Any:
+def _entry(type_: Any, raw: Any, name: str, problems: list[Problem]) -> Any:
     if isinstance(raw, dict):
         return _section(type_, raw, f"{name}.", problems)
-    problems.append(f"{name}: this is a table; write its options under [[…]]")
+    problems.append(Problem(name, "this is a table; write its options under [[…]]", "这是一个表，请写在 [[…]] 之下"))
     return None
 
 
@@ -127,21 +151,33 @@ def _plain(message: str) -> str:
     return message.split(" - at ")[0].replace("`", "").replace("Invalid enum value", "not one of the known values:")
 
 
-def _meaning(settings: Settings) -> list[str]:
+def _meaning(settings: Settings) -> list[Problem]:
     """What each option may well say but all together may not."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     prefix = settings.node.prefix
     if not _PREFIX.fullmatch(prefix) or len(prefix.encode()) > 64:
-        problems.append(f"node.prefix = {prefix!r}: segments joined by dots, like 88.118, at most 64 bytes")
+        problems.append(Problem(
+            "node.prefix", f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes",
+            f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节",
+        ))  # fmt: skip
     resolver, registry = settings.resolver, settings.registry
     if resolver.port and resolver.port == registry.port and resolver.host == registry.host:
-        problems.append(f"registry.port = {registry.port}: resolver.port has the same; the two need their own")
+        problems.append(Problem(
+            "registry.port", f"{registry.port} is resolver.port as well; the two need their own",
+            f"{registry.port} 与 resolver.port 相同，两者须使用不同端口",
+        ))  # fmt: skip
     for i, writer in enumerate(registry.writers):
         where = f"registry.writers[{i}]"
         if not _WRITER_KEY.fullmatch(writer.key):
-            problems.append(f"{where}.key: a public key looks like ed25519: and 44 characters of base64")
+            problems.append(Problem(
+                f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
+                "公钥应为 ed25519: 加 44 个 base64 字符",
+            ))  # fmt: skip
         for below in writer.prefixes:
             upper = below.upper()
             if upper != prefix.upper() and not upper.startswith(prefix.upper() + "."):
-                problems.append(f"{where}.prefixes: '{below}' does not lie in this node's zone '{prefix}'")
+                problems.append(Problem(
+                    f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{prefix}'",
+                    f"“{below}”不在本节点的区域“{prefix}”之内",
+                ))  # fmt: skip
     return problems

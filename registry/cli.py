@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import sys
@@ -350,7 +351,7 @@ def _exported(identifier: str, record: Record) -> dict[str, Any]:
         try:
             shown["data"] = value.data.decode()
         except UnicodeDecodeError:
-            shown["data_hex"] = value.data.hex()
+            shown["data_base64"] = base64.b64encode(value.data).decode()
         if value.ttl != DEFAULT_TTL_SECONDS:
             shown["ttl"] = value.ttl
         if not value.public:

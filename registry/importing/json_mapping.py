@@ -1,8 +1,9 @@
 """From a line of NDJSON to an identifier in normal form and encoded values.
 
 Two shapes, which may stand in one file: *flat*, an object with a key for each column, and *whole*, an object with
-the identifier and a list ``values`` of ``{"index", "type", "data"}`` with an optional ``ttl`` in seconds. Of a flat
-file the first line decides about the columns, as a header does; keys may be missing later, new ones are refused.
+the identifier and a list ``values`` of ``{"index", "type", "data"}`` with optional ``ttl`` in seconds and
+``permissions``, as an export writes them (``data_base64`` stands for data that is no text). Of a flat file the first
+line decides about the columns, as a header does; keys may be missing later, new ones are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 
 from protocol.errors import InvalidInput, RecordError
 from protocol.limits import DEFAULT_TTL_SECONDS, MAX_DATA_BYTES, MAX_TTL_SECONDS, MAX_TYPE_CHARACTERS
-from protocol.records import Value, encode_values
+from protocol.records import DEFAULT_PERMISSIONS, Value, encode_values
 from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.mapping import IdentifierReader, encode_cell, encode_row
@@ -23,8 +24,18 @@ from registry.importing.ndjson_source import VALUES, decode_object
 class _JsonValue(msgspec.Struct, forbid_unknown_fields=True):
     index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
-    data: str
+    data: str | None = None
+    data_base64: bytes | None = None
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
+    permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
+
+    def octets(self) -> bytes:
+        """The data, which stands there as text or, where it is none, in base64."""
+        if self.data is not None and self.data_base64 is None:
+            return self.data.encode()
+        if self.data is None and self.data_base64 is not None:
+            return self.data_base64
+        raise InvalidInput(rules.BAD_JSON, reason="a value has either data or data_base64")
 
 
 class JsonMapping:
@@ -101,10 +112,10 @@ def _encode_whole(items: list[object]) -> bytes:
         raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
     encoded = []
     for value in values:
-        data = value.data.encode()
+        data = value.octets()
         if len(data) > MAX_DATA_BYTES:
             raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
-        encoded.append(Value(value.index, value.type, data, value.ttl))
+        encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions))
     try:
         return encode_values(encoded)
     except RecordError as error:

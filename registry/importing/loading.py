@@ -186,8 +186,7 @@ class _BatchMaker:
                 duplicates.append((element, self._duplicate(element, first)))
                 continue
             last, first = identifier, element
-            # No value of an import has permissions of its own, so none is restricted.
-            write(Write(identifier, compare, element[end + 1 + ROW_BYTES :], False))
+            write(Write(identifier, compare, element[end + 1 + ROW_BYTES :]))
             take(element)
         self._identifier, self._first = last, first
         return _Batch(writes, taken, duplicates, len(elements), key_of(elements[-1]), first)

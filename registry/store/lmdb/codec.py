@@ -22,7 +22,7 @@ from typing import Final
 
 import zstandard
 
-from protocol.errors import StoreError
+from protocol.errors import RecordError, StoreError
 from protocol.records import public_body
 from registry.store.interface import DAMAGED
 
@@ -38,6 +38,9 @@ _LAST_SHORT: Final = 0xDF
 _FIRST_LONG: Final = 0xE0
 RESTRICTED: Final = 0xFE
 WITHDRAWN: Final = 0xFF
+
+UNREADABLE: Final = (zstandard.ZstdError, RecordError, IndexError, MemoryError)
+"""What opening a damaged stored body may raise: it ends in the middle, claims gigabytes, or is no record."""
 
 Opener = Callable[[bytes], bytes | None]
 
@@ -102,7 +105,7 @@ class Codec:
     def _dictionary(self, number: int) -> bytes:
         raw = self._load(number)
         if raw is None:
-            raise StoreError(DAMAGED, identifier="?", reason=f"dictionary {number} is missing")
+            raise zstandard.ZstdError(f"dictionary {number} is missing")
         return raw
 
     def _opener(self, number: int) -> Opener:
@@ -130,6 +133,11 @@ def _decompress_with(dictionary: bytes) -> Opener:
     return zstandard.ZstdDecompressor(
         dict_data=zstandard.ZstdCompressionDict(dictionary), format=zstandard.FORMAT_ZSTD1_MAGICLESS
     ).decompress
+
+
+def damaged(identifier: bytes, error: Exception) -> StoreError:
+    """The error for a stored body that cannot be opened."""
+    return StoreError(DAMAGED, identifier=identifier.decode("utf-8", "replace"), reason=str(error))
 
 
 def tag(dictionary: int) -> bytes:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
-import zstandard
 
 from protocol.errors import StoreError
 from protocol.identifiers import covers
-from registry.store.interface import BAD_CURSOR, DAMAGED, ChangePage, Counts, Entry, Page
-from registry.store.lmdb.codec import Codec
+from registry.store.interface import BAD_CURSOR, ChangePage, Counts, Entry, Page
+from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
 from registry.store.lmdb.feed import read_feed
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
@@ -71,22 +70,22 @@ class LmdbReader:
         parts = [identifier.partition(b"/") for identifier in identifiers]
         try:
             found = list(map(get, [numbers[prefix] + suffix for prefix, _, suffix in parts]))
-            return [stored and openers[stored[-1]](stored) for stored in found]
-        except (lmdb.Error, zstandard.ZstdError):
+            return [None if stored is None else openers[stored[-1]](stored) for stored in found]
+        except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
 
     def get(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
         try:
             stored = (self._txn or self._begin()).get(self._numbers[prefix] + suffix)
-            return stored and self._codec.public[stored[-1]](stored)
+            return None if stored is None else self._codec.public[stored[-1]](stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
         except lmdb.Error:
             with engine_errors(self._path):
                 raise
-        except zstandard.ZstdError as error:
-            raise _damaged(identifier, error) from error
+        except UNREADABLE as error:
+            raise damaged(identifier, error) from error
 
     def find(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
@@ -173,8 +172,8 @@ class LmdbReader:
     def _whole(self, identifier: bytes, stored: bytes) -> bytes:
         try:
             return self._codec.whole(stored)
-        except zstandard.ZstdError as error:
-            raise _damaged(identifier, error) from error
+        except UNREADABLE as error:
+            raise damaged(identifier, error) from error
 
     def _walk(self, prefix: str, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Identifiers and stored bodies of a prefix and those below it, from behind ``after`` on."""
@@ -208,7 +207,3 @@ def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes) -> Iterator[tuple[b
             return
         if covers(zone, name.decode()):
             yield name, row
-
-
-def _damaged(identifier: bytes, error: Exception) -> StoreError:
-    return StoreError(DAMAGED, identifier=identifier.decode("utf-8", "replace"), reason=str(error))
