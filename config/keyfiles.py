@@ -129,7 +129,8 @@ def read_anchor(path: Path) -> AnchorFile:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadKeyFile(
-            f"the anchor file {path} cannot be read: {error.strerror}", f"无法读取信任锚文件 {path}：{error.strerror}"
+            f"the anchor file {path} cannot be read: {error.strerror}; name it with --anchor, or a node with --node",
+            f"无法读取信任锚文件 {path}：{error.strerror}；请用 --anchor 指定，或用 --node 指定节点目录",
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise BadKeyFile(

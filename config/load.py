@@ -7,7 +7,7 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -66,8 +66,7 @@ def load_settings(path: Path) -> Settings:
         raise BadConfiguration(path, [Problem("", f"it is not TOML: {error}", f"不是合法的 TOML：{error}")]) from None
     problems: list[Problem] = []
     settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
-    if isinstance(settings, Settings):
-        problems += _meaning(settings)
+    problems += _meaning(raw)
     if problems or not isinstance(settings, Settings):
         raise BadConfiguration(path, problems)
     return settings
@@ -130,8 +129,7 @@ def _option(hint: Any, raw: Any, name: str, problems: list[Problem]) -> Any:
     try:
         return msgspec.convert(raw, hint, strict=True)
     except msgspec.ValidationError as error:
-        reason = _plain(str(error))
-        problems.append(Problem(name, f"{raw!r} will not do: {reason}", f"{raw!r} 不合法：{reason}"))
+        problems.append(_unfit(name, raw, hint, str(error)))
         return None
 
 
@@ -146,38 +144,64 @@ def _is_section(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-def _plain(message: str) -> str:
-    """The library's sentence without its path notation and backquotes."""
-    return message.split(" - at ")[0].replace("`", "").replace("Invalid enum value", "not one of the known values:")
+def _unfit(name: str, raw: Any, hint: Any, message: str) -> Problem:
+    """A value of the wrong type or out of bounds."""
+    if get_origin(hint) is Literal:
+        choices = ", ".join(get_args(hint))
+        return Problem(name, f"{raw!r} is not one of {choices}", f"{raw!r} 不在可选值之内：{choices}")
+    reason = message.split(" - at ")[0].replace("`", "")  # the library's sentence without its path notation
+    return Problem(name, f"{raw!r} will not do: {reason}", f"{raw!r} 不合法：{reason}")
 
 
-def _meaning(settings: Settings) -> list[Problem]:
-    """What each option may well say but all together may not."""
+def _meaning(raw: dict[str, Any]) -> list[Problem]:
+    """What is of the right type and yet makes no sense. Works on the raw tables, so that it also speaks of a file with
+    other problems."""
+    node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
-    prefix = settings.node.prefix
-    if not _PREFIX.fullmatch(prefix) or len(prefix.encode()) > 64:
+    prefix = node.get("prefix")
+    zone = prefix.upper() if isinstance(prefix, str) and _is_prefix(prefix) else None
+    if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
             "node.prefix", f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes",
             f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节",
         ))  # fmt: skip
-    resolver, registry = settings.resolver, settings.registry
-    if resolver.port and resolver.port == registry.port and resolver.host == registry.host:
+    port = registry.get("port")
+    if port and port == resolver.get("port") and registry.get("host") == resolver.get("host"):
         problems.append(Problem(
-            "registry.port", f"{registry.port} is resolver.port as well; the two need their own",
-            f"{registry.port} 与 resolver.port 相同，两者须使用不同端口",
+            "registry.port", f"{port} is resolver.port as well; the two need their own",
+            f"{port} 与 resolver.port 相同，两者须使用不同端口",
         ))  # fmt: skip
-    for i, writer in enumerate(registry.writers):
-        where = f"registry.writers[{i}]"
-        if not _WRITER_KEY.fullmatch(writer.key):
-            problems.append(Problem(
-                f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
-                "公钥应为 ed25519: 加 44 个 base64 字符",
-            ))  # fmt: skip
-        for below in writer.prefixes:
-            upper = below.upper()
-            if upper != prefix.upper() and not upper.startswith(prefix.upper() + "."):
-                problems.append(Problem(
-                    f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{prefix}'",
-                    f"“{below}”不在本节点的区域“{prefix}”之内",
-                ))  # fmt: skip
+    writers = registry.get("writers")
+    for i, writer in enumerate(writers if isinstance(writers, list) else []):
+        if isinstance(writer, dict):
+            problems += _writer_meaning(writer, f"registry.writers[{i}]", zone)
     return problems
+
+
+def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> list[Problem]:
+    problems: list[Problem] = []
+    key, prefixes = writer.get("key"), writer.get("prefixes")
+    if isinstance(key, str) and not _WRITER_KEY.fullmatch(key):
+        problems.append(Problem(
+            f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
+            "公钥应为 ed25519: 加 44 个 base64 字符",
+        ))  # fmt: skip
+    foreign = [
+        below for below in (prefixes if isinstance(prefixes, list) else [])
+        if zone and isinstance(below, str) and below.upper() != zone and not below.upper().startswith(zone + ".")
+    ]  # fmt: skip
+    problems += [
+        Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",
+                f"“{below}”不在本节点的区域“{zone}”之内")
+        for below in foreign
+    ]  # fmt: skip
+    return problems
+
+
+def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    table = raw.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _is_prefix(text: str) -> bool:
+    return _PREFIX.fullmatch(text) is not None and len(text.encode()) <= 64

@@ -12,7 +12,7 @@ from registry.importing.account import Account
 from registry.importing.options import Tuning
 from registry.importing.sorting import ROW_BYTES, write_run
 from registry.importing.sources import Source
-from registry.importing.state import LOADING, own_files
+from registry.importing.state import LOADING, own_files, run_name
 
 Payload = TypeVar("Payload")
 Payload_contra = TypeVar("Payload_contra", contravariant=True)
@@ -64,8 +64,7 @@ async def spill(account: Account, source: Source[Payload], mapping: Mapping[Payl
         if ended or size >= tuning.run_bytes or len(elements) >= tuning.run_rows:
             if elements:
                 with own_files(account.directory):
-                    name = f"run-{len(state.runs):06d}"
-                    state.runs.append(write_run(account.directory, name, elements, tuning))
+                    state.runs.append(write_run(account.directory, run_name(len(state.runs)), elements, tuning))
             state.spilled += len(elements)
             state.row = row
             if ended:

@@ -1,6 +1,6 @@
 """The work directory of an import: one process at a time, and a state that survives being killed.
 
-``state.json`` is replaced atomically and durably, and only after everything it speaks of is durable. What is in the
+The state file is replaced atomically and durably, and only after everything it speaks of is durable. What is in the
 directory beyond that (a run half written, lines of the report after the last checkpoint) is dropped on resuming.
 """
 
@@ -30,9 +30,13 @@ LOADING: Final = "loading"
 DONE: Final = "done"
 
 _EDGE_BYTES: Final = 1 << 20
-_LOCK: Final = "lock"
-_STATE: Final = "state.json"
-_REPORT: Final = "refused.csv"
+_OWN: Final = "biaoshi-import."
+"""How the names of a job's files begin: it never touches others, should a person name a directory in use."""
+
+_LOCK: Final = _OWN + "lock"
+_STATE: Final = _OWN + "state.json"
+_REPORT: Final = _OWN + "refused.csv"
+_RUN: Final = _OWN + "run-"
 
 
 class InputIdentity(msgspec.Struct, frozen=True):
@@ -69,6 +73,11 @@ class JobState(msgspec.Struct, kw_only=True):
     first_row: int = 0
     first_digest: str = ""
     seconds: float = 0.0
+
+
+def run_name(number: int) -> str:
+    """The file name of a run of the job."""
+    return f"{_RUN}{number:06d}"
 
 
 def identify(path: Path) -> InputIdentity:
@@ -140,7 +149,7 @@ class WorkDirectory:
         """Remove the runs that the state does not know, and anything half written."""
         known = {run.name for run in runs}
         with own_files(self.path):
-            for path in [*self.path.glob("run-*"), *self.path.glob("*.tmp")]:
+            for path in [*self.path.glob(f"{_RUN}*"), *self.path.glob(f"{_OWN}*.tmp")]:
                 if path.name not in known:
                     path.unlink(missing_ok=True)
 

@@ -389,9 +389,10 @@ def test_a_work_directory_that_cannot_be(path: Path) -> None:
 
 def test_foreign_files_in_the_work_directory_stay(path: Path, tmp_path: Path) -> None:
     write_lines(path, ["id,URL", "a/1,u"])
-    (tmp_path / "keep.txt").write_text("x")
+    for name in ("run-7", "x.tmp", "lock", "state.json"):
+        (tmp_path / name).write_text("x")
     importing(path, FakeRegistry(), work_directory=tmp_path)
-    assert names(tmp_path) == ["keep.txt", "rows.csv"]
+    assert names(tmp_path) == ["lock", "rows.csv", "run-7", "state.json", "x.tmp"]
 
 
 def test_an_unreadable_state_starts_over(path: Path, tmp_path: Path) -> None:
@@ -400,7 +401,7 @@ def test_an_unreadable_state_starts_over(path: Path, tmp_path: Path) -> None:
     work.mkdir()
     for content in (b"", b"{}", b"\xff", b'{"format":99}'):
         work.mkdir(exist_ok=True)
-        (work / "state.json").write_bytes(content)
+        (work / "biaoshi-import.state.json").write_bytes(content)
         assert importing(path, FakeRegistry(), work_directory=work).registered == 1
 
 
