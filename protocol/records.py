@@ -177,6 +177,19 @@ def check_values(encoded: bytes) -> list[Value]:
     return values
 
 
+def permissions_by_index(encoded: bytes) -> dict[int, int]:
+    """The same check, with the permissions of each value by its index as its result: for batches, where a look at
+    each value costs more than its decoding."""
+    try:
+        values = _decode_values(encoded)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
+    permissions = {value.index: value.permissions for value in values}
+    if not 0 < len(permissions) == len(values) <= MAX_VALUES or len(encoded) > MAX_RECORD_BYTES:
+        check_values(encoded)  # raises, and says why
+    return permissions
+
+
 def encode_body(version: int, state: State, time: int, values: bytes) -> bytes:
     """Join a body from its parts; ``values`` as :func:`encode_values` gives them."""
     return b"\x94" + _encode(version) + (b"\x01" if state else b"\x00") + _encode(time) + values

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.keyfiles import read_anchor, read_secret
 from config.places import anchor_path, key_path, language, registry_address
+from config.process import settle_collector
 from protocol.address import parse_address
 from protocol.errors import RecordError, Refused, Rule, SettingsError
 from protocol.identifiers import normal, normal_prefix
@@ -187,6 +188,7 @@ def import_file(
         language="zh" if language() == "zh" else "en",
     )
     client = None if check else _client(registry, anchor, key, node)
+    settle_collector()  # millions of small objects come and go, none of them in a cycle
     summary = asyncio.run(_import(file, client, options, work, report))
     _print_summary(summary, check)
     if summary.refused:

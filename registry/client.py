@@ -10,6 +10,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple, Self
 
 from protocol.errors import BiaoshiError, MessageError, Rule, Unreachable, render
@@ -123,16 +124,23 @@ class RegistryClient:
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Carry out writes: one outcome each. Raises :class:`BiaoshiError` where it is not known what became of
         them, or nothing was done."""
-        return [Outcome(result.status, result.version, result.changed) for result in await self.write_each(writes)]
+        results = await self._write(writes)
+        outcomes = _read_outcomes(results)
+        if outcomes is None:  # some were refused: each is looked at
+            each = map(_read_result, results)
+            outcomes = [Outcome(result.status, result.version, result.changed) for result in each]
+        return outcomes
 
     async def write_each(self, writes: Sequence[Write]) -> list[WriteResult]:
         """The same, with the reason for each that was refused."""
-        items = [(write.identifier, write.compare, write.values) for write in writes]
-        reply = await self._ask(Op.WRITE, items)
-        results = reply.payload
+        return [_read_result(result) for result in await self._write(writes)]
+
+    async def _write(self, writes: Sequence[Write]) -> tuple[object, ...]:
+        # The registry finds out by itself what is restricted: the last element of a write stays here.
+        results = (await self._ask(Op.WRITE, [write[:3] for write in writes])).payload
         if not isinstance(results, tuple) or len(results) != len(writes):
             raise MessageError(BAD_REPLY, operation="write")
-        return [_read_result(result) for result in results]
+        return results
 
     async def fetch(self, identifiers: Sequence[bytes]) -> list[Record | None]:
         """Whole records, restricted values included; None where there never was one."""
@@ -213,3 +221,18 @@ def _read_result(result: object) -> WriteResult:
             error = refusal(status, reason)
             return WriteResult(Status.named(status), 0, False, (error.rule.name, error.details))
     raise MessageError(BAD_REPLY, operation="write")
+
+
+_make_outcome: Final = partial(tuple.__new__, Outcome)  # what Outcome._make does, without its call
+
+
+def _read_outcomes(results: tuple[object, ...]) -> list[Outcome] | None:
+    """The outcomes of a batch in which every write was tried; None for any other."""
+    try:
+        statuses, versions, changed = zip(*results, strict=True)
+    except (TypeError, ValueError):
+        return None
+    if (set(map(type, statuses)), set(map(type, versions)), set(map(type, changed))) != ({int}, {int}, {bool}):
+        return None
+    named = {code: Status.named(code) for code in set(statuses)}
+    return list(map(_make_outcome, zip(map(named.__getitem__, statuses), versions, changed, strict=True)))

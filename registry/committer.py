@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from protocol.errors import StoreError
 from registry.store.interface import Store
-from registry.store.writes import Outcome, Write
+from registry.store.writes import Outcome, Write, ascend
 
 BULK_LEAST: Final = 500
 """Writes in a batch before it may be a bulk load."""
@@ -96,7 +95,7 @@ class Committer:
 
 
 def _is_bulk(writes: Sequence[Write]) -> bool:
-    return len(writes) >= BULK_LEAST and all(one.identifier < other.identifier for one, other in pairwise(writes))
+    return len(writes) >= BULK_LEAST and ascend([write.identifier for write in writes])
 
 
 def _deliver(finished: list[tuple[_Batch, list[Outcome] | StoreError]]) -> None:

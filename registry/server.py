@@ -18,7 +18,7 @@ from typing import Final, cast
 
 from config.keyfiles import read_identity
 from config.load import load_settings
-from config.process import bind, run, say_ready, set_up_log, stop_event
+from config.process import bind, run, say_ready, set_up_log, settle_collector, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
@@ -221,6 +221,7 @@ async def serve(settings: Settings, port: int) -> None:
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
     sweeper = asyncio.create_task(_sweep(doorway, store))
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
+    settle_collector()
     say_ready()
     await stop.wait()
     log.info("stopping", connections=len(doorway.open))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused
 from protocol.identifiers import normal, normal_prefix
@@ -16,13 +16,12 @@ from protocol.messages import (
     Op,
     encode_failure,
     encode_response,
-    failure_payload,
     read_request,
 )
 from protocol.node import NodeFacts, answer_common
-from protocol.records import Permission, check_values
 from protocol.signatures import PublicKey
 from protocol.status import Status
+from registry.intake import read_writes
 from registry.rights import (
     CHALLENGE_BYTES,
     NO_PROOF,
@@ -35,8 +34,6 @@ from registry.rights import (
 )
 from registry.store.interface import Entry, Store
 from registry.store.writes import Outcome, Write
-
-MAX_VERSION: Final = (1 << 63) - 1
 
 
 class Batch(NamedTuple):
@@ -51,6 +48,8 @@ class Batch(NamedTuple):
         """The response, once the writes were carried out or could not be."""
         if isinstance(result, BiaoshiError):
             return encode_failure(self.rid, result)
+        if not self.refused:
+            return encode_response(self.rid, Status.OK, result)
         outcomes = iter(result)
         items = [self.refused[i] if i in self.refused else next(outcomes) for i in range(self.items)]
         return encode_response(self.rid, Status.OK, items)
@@ -133,20 +132,8 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="write", reason="expected [18, rid, [write, …]]")
         if len(items) > MAX_WRITES:
             raise MessageError(TOO_MANY, operation="write", limit=MAX_WRITES, count=len(items))
-        batch = Batch(rid, [], {}, len(items))
-        permitted: dict[bytes, bool] = {}
-        for i, item in enumerate(items):
-            try:
-                write = read_write(item)
-                prefix = write.identifier.partition(b"/")[0]
-                if prefix not in permitted:
-                    permitted[prefix] = permits(self._prefixes, prefix.decode())
-                if not permitted[prefix]:
-                    raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix.decode())
-                batch.writes.append(write)
-            except BiaoshiError as error:
-                batch.refused[i] = (int(error.status), failure_payload(error), False)
-        return batch
+        intake = read_writes(items, self._prefixes)
+        return Batch(rid, intake.writes, intake.refused, len(items))
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -206,25 +193,6 @@ class Session:
     def _require_right(self, prefix: str) -> None:
         if not permits(self._prefixes, prefix):
             raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
-
-
-def read_write(item: object) -> Write:
-    """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
-    match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
-            compare is None or 0 <= compare <= MAX_VERSION
-        ):
-            identifier = normal(raw)
-        case _:
-            reason = "a write is [identifier, compare, values or nil]"
-            raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
-    if values is None:
-        return Write(identifier, compare, None, restricted=False)
-    restricted = False
-    for value in check_values(values):
-        if not value.permissions & Permission.PUBLIC_READ:
-            restricted = True
-    return Write(identifier, compare, values, restricted)
 
 
 def _pairs(entries: list[Entry]) -> list[tuple[str, bytes]]:

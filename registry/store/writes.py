@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+from operator import lt
 from typing import Final, NamedTuple
 
 from protocol.status import Status
@@ -36,3 +39,8 @@ class Outcome(NamedTuple):
     status: Status
     version: int
     changed: bool
+
+
+def ascend(identifiers: Sequence[bytes]) -> bool:
+    """Whether each identifier is greater than the one before, as a bulk load wants them."""
+    return all(map(lt, identifiers, islice(identifiers, 1, None)))

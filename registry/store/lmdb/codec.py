@@ -42,6 +42,10 @@ WITHDRAWN: Final = 0xFF
 UNREADABLE: Final = (zstandard.ZstdError, RecordError, IndexError, MemoryError)
 """What opening a damaged stored body may raise: it ends in the middle, claims gigabytes, or is no record."""
 
+_PLAIN_TAG: Final = b"\x00"
+RESTRICTED_TAG: Final = bytes((RESTRICTED,))
+_WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
+
 Opener = Callable[[bytes], bytes | None]
 
 
@@ -78,16 +82,26 @@ class Codec:
 
     def store(self, body: bytes, dictionary: int, *, restricted: bool, withdrawn: bool) -> bytes:
         """The stored form of a body; plain where the dictionary (0: none) does not make it shorter."""
-        stored = self.compress(body, dictionary) if dictionary else body + b"\x00"
+        stored = self.compress(body, dictionary) if dictionary else body + _PLAIN_TAG
         if withdrawn:
-            return stored + b"\xff"
-        return stored + b"\xfe" if restricted else stored
+            return stored + _WITHDRAWN_TAG
+        return stored + RESTRICTED_TAG if restricted else stored
+
+    def store_many(self, bodies: Sequence[bytes], dictionary: int) -> list[bytes]:
+        """The stored forms of active bodies that everybody may read."""
+        if not dictionary:
+            return [body + _PLAIN_TAG for body in bodies]
+        compress, end = self.compressor(dictionary).compress, tag(dictionary)
+        stored = [compress(body) + end for body in bodies]
+        if sum(map(len, stored)) < sum(map(len, bodies)):
+            return stored
+        return [self.compress(body, dictionary) for body in bodies]
 
     def compress(self, body: bytes, dictionary: int) -> bytes:
         """A body under a dictionary, tagged."""
         frame = self.compressor(dictionary).compress(body)
         if len(frame) >= len(body):
-            return body + b"\x00"
+            return body + _PLAIN_TAG
         return frame + tag(dictionary)
 
     def compressor(self, dictionary: int) -> zstandard.ZstdCompressor:

@@ -15,6 +15,8 @@ record in the field's identifiers.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Final, NamedTuple
 
 import lmdb
 import msgspec
+import zstandard
 
 from protocol.errors import Rule, StoreError
 from protocol.status import Status
@@ -57,6 +60,8 @@ MAX_READERS: Final = 512
 
 FIRST_MAP_BYTES: Final = 1 << 30
 """The map of a new store: address space, not disk. It doubles by itself (``writer``)."""
+
+_PROBE_BYTES: Final = 1 << 20
 
 
 class PrefixRow(msgspec.Struct, array_like=True):
@@ -136,11 +141,25 @@ def engine_errors(path: Path) -> Iterator[None]:
     except lmdb.DiskError as error:
         raise StoreError(STORE_FULL, reason=_reason(error)) from error
     except lmdb.Error as error:
-        if any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded")):
+        full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
+        if full or ("Input/output error" in str(error) and _cannot_grow(path)):
             raise StoreError(STORE_FULL, reason=_reason(error)) from error
         raise StoreError(STORE_FAILED, path=str(path), reason=_reason(error)) from error
+    except (msgspec.DecodeError, zstandard.ZstdError) as error:  # a row of a table, a dictionary
+        raise StoreError(STORE_FAILED, path=str(path), reason=str(error)) from error
     except OSError as error:
         raise StoreError(STORE_FAILED, path=str(path), reason=error.strerror or str(error)) from error
+
+
+def _cannot_grow(path: Path) -> bool:
+    """Whether there is no room behind the store's file. The engine tells of a write that a full disk cut short as of
+    an input/output error; what was written of it lies behind the last page in use and does no harm."""
+    try:
+        with (path / "data.mdb").open("r+b") as file:
+            os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, _PROBE_BYTES)
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    return False
 
 
 def _reason(error: Exception) -> str:

@@ -140,12 +140,13 @@ class LmdbReader:
     def _begin(self) -> lmdb.Transaction[bytes]:
         env = self._tables.env
         with engine_errors(self._path):
-            try:
-                self._txn = env.begin(db=self._tables.records)
-            except lmdb.MapResizedError:  # the writer has grown the map: take its size
-                env.set_mapsize(0)
-                self._txn = env.begin(db=self._tables.records)
-        return self._txn
+            while True:
+                try:
+                    self._txn = env.begin(db=self._tables.records)
+                except lmdb.MapResizedError:  # the writer has grown the map: take its size
+                    env.set_mapsize(0)
+                else:
+                    return self._txn
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()

@@ -10,20 +10,21 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
 import lmdb
 
 from protocol.errors import Rule, StoreError
-from protocol.records import State, encode_body, split_body
+from protocol.records import Head, State, encode_body, split_body
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page
-from registry.store.lmdb.codec import MAX_DICTIONARY, Codec, make_compressor, tag, train
+from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
 from registry.store.lmdb.layout import (
     FIRST_MAP_BYTES,
@@ -39,7 +40,7 @@ from registry.store.lmdb.layout import (
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
-from registry.store.writes import Outcome, Write
+from registry.store.writes import Outcome, Write, ascend
 
 LEAST_SAMPLE: Final = 1_000
 """Records in a bulk load before a dictionary is trained from them: fewer do not show what is common."""
@@ -62,6 +63,8 @@ IN_USE: Final = Rule(
     "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
 )
 
+_identifier_of: Final = attrgetter("identifier")
+
 Result = TypeVar("Result")
 
 
@@ -74,7 +77,11 @@ class LmdbStore:
         with engine_errors(path):
             path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path)
-        self._tables = open_tables(path, writable=True, map_bytes=map_bytes)
+        try:
+            self._tables = open_tables(path, writable=True, map_bytes=map_bytes)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._reading = threading.Lock()
         self._reader = LmdbReader(path, self._tables)
         self._codec = Codec(self._load_dictionary)
@@ -138,7 +145,7 @@ class LmdbStore:
         return self._transact(len(writes), lambda work: work.apply(writes, now))
 
     def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
-        if any(one.identifier >= next_.identifier for one, next_ in pairwise(writes)):
+        if not ascend([write.identifier for write in writes]):
             raise ValueError("bulk_load takes identifiers in strictly ascending order")
         return self._transact(len(writes), lambda work: work.bulk_load(writes, now))
 
@@ -208,7 +215,7 @@ class _Work:
         row = self._row(prefix)
         key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix if row else None
         stored = self._txn.get(key) if key else None
-        current = split_body(self._codec.whole(stored)) if stored else None
+        current = None if stored is None else self._head(write.identifier, stored)
         outcome, body = decide(write, current, now)
         if body is None:
             return outcome, None
@@ -221,55 +228,50 @@ class _Work:
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=withdrawn))
         return outcome, key
 
+    def _head(self, identifier: bytes, stored: bytes) -> Head:
+        try:
+            return split_body(self._codec.whole(stored))
+        except UNREADABLE as error:
+            raise damaged(identifier, error) from error
+
     # Bulk -----------------------------------------------------------------------------------------
 
     def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for prefix, group in groupby(writes, key=lambda write: write.identifier.partition(b"/")[0]):
-            outcomes += self._load_group(prefix, list(group), now)
+        start = 0
+        while start < len(writes):
+            prefix = writes[start].identifier.partition(b"/")[0]
+            # "0" follows "/": the end of this prefix's identifiers, which lie together as they ascend.
+            end = bisect_left(writes, prefix + b"0", lo=start, key=_identifier_of)
+            outcomes += self._load_group(prefix, writes[start:end], now)
+            start = end
         return outcomes
 
-    def _load_group(self, prefix: bytes, writes: list[Write], now: int) -> list[Outcome]:
+    def _load_group(self, prefix: bytes, writes: Sequence[Write], now: int) -> list[Outcome]:
         """Load ascending writes of one prefix: by append where nothing lies between them, one by one otherwise."""
-        if any(write.values is None or write.compare for write in writes):
+        identifiers, compares, values, restricted = zip(*writes, strict=True)
+        if None in values or any(set(compares)):
             return self.apply(writes, now)
         row = self._row(prefix) or self._new_row(prefix)
         number = row.number.to_bytes(NUMBER_BYTES, "big")
         cut = len(prefix) + 1
-        first, last = number + writes[0].identifier[cut:], number + writes[-1].identifier[cut:]
-        if self._any_between(first, last):
+        keys = [number + identifier[cut:] for identifier in identifiers]
+        if self._any_between(keys[0], keys[-1]):
             return self.apply(writes, now)
-        bodies = [encode_body(1, State.ACTIVE, now, write.values or b"") for write in writes]
+        head = encode_body(1, State.ACTIVE, now, b"")
+        bodies = [head + encoded for encoded in values]
         self._choose_dictionary(row, bodies)
-        items = self._stored_items(number, cut, writes, bodies, row)
+        stored = self._codec.store_many(bodies, row.dictionary)
+        if any(restricted):
+            stored = [one + RESTRICTED_TAG if secret else one for one, secret in zip(stored, restricted, strict=True)]
         with self._txn.cursor() as records:
-            append = not records.last() or records.key() < first
-            _, added = records.putmulti(items, append=append)
-        if added != len(items):
+            append = not records.last() or records.key() < keys[0]
+            _, added = records.putmulti(zip(keys, stored, strict=True), append=append)
+        if added != len(keys):
             raise StoreError(STORE_FAILED, path=str(self._path), reason="a bulk load met records it had not seen")
-        row.active += len(items)
-        self._note(range_entry(first, last, len(items)), len(items))
-        return [Outcome(Status.OK, 1, changed=True)] * len(items)
-
-    def _stored_items(
-        self, number: bytes, cut: int, writes: list[Write], bodies: list[bytes], row: PrefixRow
-    ) -> list[tuple[bytes, bytes]]:
-        if not row.dictionary:
-            return [
-                (
-                    number + write.identifier[cut:],
-                    self._codec.store(body, 0, restricted=write.restricted, withdrawn=False),
-                )
-                for write, body in zip(writes, bodies, strict=True)
-            ]
-        compress, end = self._codec.compressor(row.dictionary).compress, tag(row.dictionary)
-        items: list[tuple[bytes, bytes]] = []
-        for write, body in zip(writes, bodies, strict=True):
-            stored = compress(body) + end
-            if write.restricted or len(stored) > len(body):
-                stored = self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=False)
-            items.append((number + write.identifier[cut:], stored))
-        return items
+        row.active += len(keys)
+        self._note(range_entry(keys[0], keys[-1], len(keys)), len(keys))
+        return [Outcome(Status.OK, 1, changed=True)] * len(keys)
 
     def _any_between(self, first: bytes, last: bytes) -> bool:
         with self._txn.cursor() as records:

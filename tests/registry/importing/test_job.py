@@ -155,6 +155,18 @@ def test_all_formats_give_the_same_records(tmp_path: Path) -> None:
     assert all(result == results[0] for result in results)
 
 
+def test_restricted_values_are_never_declared_public(tmp_path: Path) -> None:
+    class Watching(FakeRegistry):
+        def _decide(self, write: Write) -> Outcome:
+            assert write.restricted or all(value.public for value in check_values(write.values or b""))
+            return super()._decide(write)
+
+    value = {"index": 1, "type": "KEY", "data": "x", "permissions": 12}
+    path = tmp_path / "rows.ndjson"
+    path.write_bytes(msgspec.json.encode({"identifier": "a/1", "values": [value]}))
+    assert importing(path, Watching()).registered == 1
+
+
 def test_a_file_without_rows(path: Path) -> None:
     write_lines(path, ["id,URL"])
     assert importing(path, FakeRegistry())[:5] == (0, 0, 0, 0, None)

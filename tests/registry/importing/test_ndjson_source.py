@@ -82,6 +82,12 @@ def test_whole_lines(path: Path) -> None:
     )
 
 
+def test_whole_lines_as_an_export_writes_them(path: Path) -> None:
+    values = [{"index": 1, "type": "KEY", "data_base64": "/wA=", "permissions": 12}]
+    write(path, {"identifier": "88.118/1", "values": values})
+    assert read(path)[0][1][1] == [records.Value(1, "KEY", b"\xff\x00", permissions=12)]
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -90,7 +96,10 @@ def test_whole_lines(path: Path) -> None:
         [{"index": 1, "type": "", "data": "x"}],
         [{"index": 1, "type": "URL", "data": 5}],
         [{"index": 1, "type": "URL"}],
-        [{"index": 1, "type": "URL", "data": "x", "permissions": 15}],
+        [{"index": 1, "type": "URL", "data": "x", "permissions": 16}],
+        [{"index": 1, "type": "URL", "data": "x", "timestamp": 1}],
+        [{"index": 1, "type": "URL", "data": "x", "data_base64": "eA=="}],
+        [{"index": 1, "type": "URL", "data_base64": "no base64"}],
         [{"index": 1, "type": "URL", "data": "x", "ttl": 999_999}],
         [{"index": 1, "type": "URL", "data": "x"}] * 2,
         [{"index": 1, "type": "URL", "data": "x" * 16_385}],

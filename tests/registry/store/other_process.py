@@ -1,4 +1,4 @@
-"""A process that reads a store: ``python reading_process.py continuously|hold PATH BATCHES SIZE``."""
+"""Another process at a store: ``python other_process.py continuously|hold|write PATH [BATCHES SIZE]``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+from protocol.errors import StoreError
 from registry.store.lmdb.layout import open_tables
 from registry.store.lmdb.reader import LmdbReader
+from registry.store.lmdb.writer import LmdbStore
 
 SMALL_MAP: int = 1 << 20
 
@@ -45,8 +47,18 @@ def hold(path: Path) -> None:
     time.sleep(60)
 
 
+def write(path: Path) -> None:
+    """Try to be the writer; say why not."""
+    try:
+        LmdbStore(path)
+    except StoreError as error:
+        print(error.rule.name, flush=True)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "hold":
         hold(Path(sys.argv[2]))
+    elif sys.argv[1] == "write":
+        write(Path(sys.argv[2]))
     else:
         read_continuously(Path(sys.argv[2]), *map(int, sys.argv[3:]))

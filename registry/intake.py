@@ -1,0 +1,104 @@
+"""Writes as they come from a client: checked, permitted, or refused each with its reason.
+
+A batch of ordinary writes is checked as a whole, with few calls per write; where anything is out of the ordinary each
+is looked at by itself. Both ways accept the same writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from protocol.errors import BiaoshiError, MessageError, RecordError, Refused
+from protocol.identifiers import normal
+from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
+from protocol.messages import BAD_ARGUMENTS, failure_payload
+from protocol.records import check_values, permissions_by_index
+from protocol.status import Status
+from registry.rights import OTHER_PREFIX, permits
+from registry.store.writes import Write
+
+MAX_VERSION: Final = (1 << 63) - 1
+
+_LEAST_QUICK: Final = 16
+"""Writes in a batch before checking it as a whole is worth its own cost."""
+
+# A line for each identifier that is ASCII and in normal form; the general rules are in protocol.identifiers.
+_SEGMENT: Final = rb"[^\x00-\x1f\x7f-\xff/.a-z]++"
+_NORMAL_LINES: Final = re.compile(
+    rb"(?:(?=[^/]{1,%d}/)%s(?:\.%s)*+/[\x20-\x7e]++\n)*+" % (MAX_PREFIX_BYTES, _SEGMENT, _SEGMENT)
+)
+_ALL_PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
+_BYTES: Final = {bytes}
+_COMPARES: Final = {int, type(None)}
+_make_write: Final = partial(tuple.__new__, Write)  # what Write._make does, without its call
+
+
+class Intake(NamedTuple):
+    """A batch after checking: the writes to be carried out, and the refusals by their place in the batch."""
+
+    writes: list[Write]
+    refused: dict[int, object]
+
+
+def read_writes(items: Sequence[object], prefixes: tuple[str, ...]) -> Intake:
+    """Check the items of a write request from a key that may write below ``prefixes``."""
+    if len(items) >= _LEAST_QUICK:
+        writes = _read_quickly(items, prefixes)
+        if writes is not None:
+            return Intake(writes, {})
+    intake = Intake([], {})
+    for i, item in enumerate(items):
+        try:
+            write = read_write(item)
+            prefix = write.identifier.partition(b"/")[0].decode()
+            if not permits(prefixes, prefix):
+                raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+            intake.writes.append(write)
+        except BiaoshiError as error:
+            intake.refused[i] = (int(error.status), failure_payload(error), False)
+    return intake
+
+
+def read_write(item: object) -> Write:
+    """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
+    match item:
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
+            compare is None or 0 <= compare <= MAX_VERSION
+        ):
+            identifier = normal(raw)
+        case _:
+            reason = "a write is [identifier, compare, values or nil]"
+            raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+    if values is None:
+        return Write(identifier, compare, None, restricted=False)
+    restricted = not all(value.public for value in check_values(values))
+    return Write(identifier, compare, values, restricted)
+
+
+def _read_quickly(items: Sequence[object], prefixes: tuple[str, ...]) -> list[Write] | None:
+    """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
+    try:
+        identifiers, compares, values = zip(*items, strict=True)
+    except (TypeError, ValueError):
+        return None
+    if set(map(type, identifiers)) != _BYTES or set(map(type, values)) != _BYTES:
+        return None
+    if not set(map(type, compares)) <= _COMPARES or not all(0 <= (one or 0) <= MAX_VERSION for one in set(compares)):
+        return None
+    if max(map(len, identifiers)) > MAX_IDENTIFIER_BYTES:
+        return None
+    # A line feed inside an identifier would make two lines of it, which the count shows.
+    lines = b"\n".join((*identifiers, b""))
+    if lines.count(b"\n") != len(identifiers) or _NORMAL_LINES.fullmatch(lines) is None:
+        return None
+    for prefix in {identifier.partition(b"/")[0] for identifier in identifiers}:
+        if not permits(prefixes, prefix.decode()):
+            return None
+    try:
+        restricted = [not _ALL_PUBLIC.issuperset(permissions_by_index(encoded).values()) for encoded in values]
+    except RecordError:
+        return None
+    return list(map(_make_write, zip(identifiers, compares, values, restricted, strict=True)))

@@ -1,0 +1,152 @@
+"""The command and real nodes, as a person would use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+START_SECONDS: Final = 40.0
+STOP_SECONDS: Final = 30.0
+
+CLEAN: Final = {
+    name: value for name, value in os.environ.items() if not name.startswith(("BIAOSHI_", "LC_", "LANG", "PYTEST_"))
+} | {"LANG": "C.UTF-8", "COLUMNS": "200", "NO_COLOR": "1"}
+"""The environment of every command: nothing of the developer's own settings."""
+
+
+class Outcome(NamedTuple):
+    """What a command has said and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON objects of standard output, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run(
+    *arguments: object, stdin: str | bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Outcome:
+    """Run ``biaoshi`` with these arguments; it never shows a traceback, whatever happens."""
+    done = subprocess.run(
+        [sys.executable, "-m", "biaoshi.cli", *map(os.fsencode, map(_text, arguments))],
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env={**CLEAN, **(env or {})},
+        cwd=cwd,
+        timeout=60,
+        check=False,
+    )
+    out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    assert "Traceback" not in out + err, err
+    return Outcome(done.returncode, out, err)
+
+
+def _text(argument: object) -> str:
+    return argument if isinstance(argument, str) else str(argument)
+
+
+def change(config: Path, option: str, value: str) -> None:
+    """Put another value (TOML) behind an option of a configuration file."""
+    text, count = re.subn(rf"(?m)^{option} = .*$", f"{option} = {value}", config.read_text("utf-8"))
+    assert count
+    config.write_text(text, "utf-8")
+
+
+class Node:
+    """A node made and run by the command in a directory of its own, on free ports of one loopback address."""
+
+    def __init__(
+        self,
+        directory: Path,
+        host: str = "127.0.0.1",
+        prefix: str = "88.118",
+        role: str = "secondary",
+        workers: int = 1,
+    ) -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.config = directory / "biaoshi.toml"
+        self.log = directory.with_name(directory.name + ".log")
+        made = run("init", role, "--prefix", prefix, "--dir", directory, "--port", 0)
+        assert made.code == 0, made.err
+        change(self.config, "host", f'"{host}"')
+        change(self.config, "workers", str(workers))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is up."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "biaoshi.cli", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=CLEAN,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not (self.directory / "run.json").exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError("the node did not start:\n" + self.said())
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Ask it to stop, and make it; its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            for child in children(process.pid):
+                os.kill(child, signal.SIGKILL)
+            process.kill()
+            process.wait()
+            raise AssertionError("the node did not stop:\n" + self.said()) from None
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process number."""
+        assert self._process is not None
+        return self._process.pid
+
+    def process(self, name: str) -> int:
+        """The number of a process of the node as it is now: ``registry`` or ``resolver``."""
+        [pid] = [pid for pid in children(self.pid) if name in _command_line(pid)]
+        return pid
+
+    def address(self, side: str) -> str:
+        """``host:port`` of the resolver or the registry."""
+        host, port = json.loads((self.directory / "run.json").read_text("utf-8"))[side]
+        return f"{host}:{port}"
+
+    def said(self) -> str:
+        """All that the node has logged."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def run(self, *arguments: object, **options: Any) -> Outcome:
+        """Run a command with ``--node`` of this node."""
+        return run(*arguments, "--node", self.directory, **options)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [int(child) for child in listed.split()]
+
+
+def _command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -1,0 +1,136 @@
+"""The vectors are what the generator writes, and hold for an implementation that shares no code with it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from tests.protocol import plain
+from tests.vectors import generate
+from tests.vectors.load import load, unshown
+
+
+@pytest.mark.parametrize("name", generate.FILES)
+def test_generating_again_gives_the_committed_file(name: str) -> None:
+    committed = (generate.HERE / name).read_text(encoding="utf-8")
+    assert generate.rendered(name) == committed, "python -m tests.vectors.generate"
+
+
+def test_there_is_no_file_without_a_generator() -> None:
+    assert {path.name for path in Path(generate.HERE).glob("*.json")} == set(generate.FILES)
+
+
+@pytest.mark.parametrize("operation", load("messages")["operations"], ids=lambda one: one["name"])
+def test_requests_and_responses_are_the_messagepack_that_they_say(operation: Any) -> None:
+    rid = operation["rid"]
+    request = bytes.fromhex(operation["request"])
+    assert msgpack.unpackb(request) == [operation["op"], rid, *unshown(operation["arguments"])]
+    assert request[2:11] == b"\xcf" + rid.to_bytes(8, "big")
+    for said in operation["responses"]:
+        response = bytes.fromhex(said["response"])
+        assert msgpack.unpackb(response) == [rid, said["status"], unshown(said["payload"])]
+        assert response[:10] == b"\x93\xcf" + rid.to_bytes(8, "big")
+
+
+def test_the_proof_of_a_key_is_a_signature_over_context_zone_and_nonce() -> None:
+    vector = load("messages")["authentication"]
+    zone = vector["zone"].encode()
+    signed = b"biaoshi prove 1\x00" + bytes([len(zone)]) + zone + bytes.fromhex(vector["nonce"])
+    assert signed.hex() == vector["signed"]
+    assert plain.public_of(bytes.fromhex(vector["seed"])).hex() == vector["public"]
+    assert plain.sign(bytes.fromhex(vector["seed"]), signed).hex() == vector["signature"]
+
+
+@pytest.mark.parametrize("turn", load("merkle")["trees"], ids=lambda one: f"{one['size']} bundles")
+def test_trees_proofs_and_seals(turn: Any) -> None:
+    merkle = load("merkle")
+    public = bytes.fromhex(merkle["key"]["public"])
+    data = []
+    for bundle in turn["bundles"]:
+        asked = bytes.fromhex("".join(bundle["requests"]))
+        said = bytes.fromhex("".join(bundle["responses"]))
+        data.append(sha256(asked).digest() + sha256(said).digest())
+    assert plain.tree_hash(data).hex() == turn["root"]
+    signed = b"biaoshi seal 1\x00" + merkle["time"].to_bytes(8, "big") + turn["size"].to_bytes(8, "big")
+    assert (signed + bytes.fromhex(turn["root"])).hex() == turn["signed"]
+    for i, bundle in enumerate(turn["bundles"]):
+        assert sha256(b"\x00" + data[i]).hexdigest() == bundle["leaf"]
+        assert b"".join(plain.inclusion_proof(i, data)).hex() == bundle["proof"]
+        requests = [bytes.fromhex(one) for one in bundle["requests"]]
+        responses = [bytes.fromhex(one) for one in bundle["responses"]]
+        assert plain.seal_holds(requests, responses, bytes.fromhex(bundle["seal"]), public)
+        assert not plain.seal_holds(requests[::-1], responses[::-1], bytes.fromhex(bundle["seal"]), public) or i == 0
+    for one, other in pairwise(turn["bundles"]):
+        asked = [bytes.fromhex(request) for request in one["requests"]]
+        said = [bytes.fromhex(response) for response in one["responses"]]
+        assert not plain.seal_holds(asked, said, bytes.fromhex(other["seal"]), public)
+
+
+@pytest.mark.parametrize("vector", load("statements")["delegations"], ids=lambda one: one["name"])
+def test_delegations(vector: Any) -> None:
+    public = plain.public_of(bytes.fromhex(vector["signer"]["seed"]))
+    assert public.hex() == vector["signer"]["public"]
+    body = plain.statement_body(bytes.fromhex(vector["statement"]), b"biaoshi delegation 1\x00", [public])
+    assert body == [
+        vector["parent"],
+        vector["child"],
+        vector["serial"],
+        vector["not_before"],
+        vector["not_after"],
+        [[algorithm, bytes.fromhex(raw)] for algorithm, raw in vector["keys"]],
+        vector["addresses"],
+    ]
+
+
+@pytest.mark.parametrize("vector", load("statements")["online_keys"], ids=lambda one: one["name"])
+def test_online_keys(vector: Any) -> None:
+    public = plain.public_of(bytes.fromhex(vector["signer"]["seed"]))
+    body = plain.statement_body(bytes.fromhex(vector["statement"]), b"biaoshi online key 1\x00", [public])
+    algorithm, raw = vector["key"]
+    assert body == [
+        vector["zone"],
+        vector["node"],
+        [algorithm, bytes.fromhex(raw)],
+        vector["not_before"],
+        vector["not_after"],
+    ]
+
+
+def test_key_ids() -> None:
+    for vector in [load("merkle")["key"], *load("statements")["keys"].values()]:
+        public = plain.public_of(bytes.fromhex(vector["seed"]))
+        assert (public.hex(), plain.key_id(public).hex()) == (vector["public"], vector["id"])
+
+
+@pytest.mark.parametrize("vector", load("receipt")["good"], ids=lambda one: one["name"])
+def test_receipts(vector: Any) -> None:
+    anchor = load("receipt")["anchor"]
+    raw = bytes.fromhex(vector["receipt"])
+    identifier, status, payload = plain.receipt_answer(raw, anchor["prefix"], bytes.fromhex(anchor["key"]))
+    assert (identifier.decode(), status) == (vector["identifier"], vector["status"])
+    if status == 0:
+        version, state, _, values = msgpack.unpackb(payload)
+        assert (version, state) == (3, 0)
+        assert values[0] == [1, "URL", b"https://example.cn/p/123456"]
+    parts = [bytes.fromhex(vector[name]) for name in ("request", "response", "seal")]
+    chain = [[bytes.fromhex(one) for one in vector[name]] for name in ("delegations", "online_keys")]
+    assert msgpack.unpackb(raw) == [1, *parts, *chain]
+
+
+PROVEN_BUT_NO_ANSWER = {"message.refused", "record.malformed"}
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [one for one in load("receipt")["bad"] if one["rule"] not in PROVEN_BUT_NO_ANSWER],
+    ids=lambda one: one["name"],
+)
+def test_receipts_that_prove_nothing(vector: Any) -> None:
+    anchor = load("receipt")["anchor"]
+    with pytest.raises((AssertionError, ValueError)):
+        plain.receipt_answer(bytes.fromhex(vector["receipt"]), anchor["prefix"], bytes.fromhex(anchor["key"]))
