@@ -22,14 +22,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.dataset import HEADERS, Row, rows, write_csv
-from config.keyfiles import read_anchor
 from protocol.answers import Answer
 from protocol.errors import BiaoshiError
 from protocol.receipts import verify_receipt
-from protocol.signatures import PublicKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
-from resolver.client import SyncClient
+from resolver.client import SyncClient, load_anchor
 
 ROWS: Final = 100_000
 SEED: Final = 20_250_086
@@ -144,9 +142,9 @@ def _running(node: Path) -> Iterator[dict[str, str]]:
 
 
 def _anchor(node: Path) -> TrustAnchor:
-    file = read_anchor(node / "anchor.toml")
-    console.print(f"   trust anchor: zone {file.prefix}, {file.key}", style="dim")
-    return TrustAnchor(file.prefix, PublicKey.parse(file.key))
+    anchor = load_anchor(node / "anchor.toml")
+    console.print(f"   trust anchor: zone {anchor.prefix}, {anchor.key}", style="dim", soft_wrap=True)
+    return anchor
 
 
 def _show(answer: Answer, row: Row, transport: str) -> None:

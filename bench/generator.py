@@ -31,7 +31,6 @@ from protocol.framing import decode_one, split
 from protocol.limits import MAX_AMPLIFICATION
 from protocol.messages import Op, encode_request
 from protocol.seals import leaf, read_seal
-from protocol.signatures import PublicKey
 from protocol.trust import TrustAnchor, Verifier
 
 POOL: Final = 200_000
@@ -338,8 +337,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.host.startswith("127."):
         parser.error("only a node on loopback is a target")
-    anchor_file = read_anchor(options.anchor)
-    checker = Checker(TrustAnchor(anchor_file.prefix, PublicKey.parse(anchor_file.key)), not options.unsealed)
+    checker = Checker(TrustAnchor.parse(*read_anchor(options.anchor)), not options.unsealed)
     checker.learn(options.host, options.port)
     asked = plan(options.mode, options.records, options.many, options.seed)
     run: Any = run_datagrams if options.mode == "udp" else run_streams

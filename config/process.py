@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -45,6 +46,11 @@ def set_up_log(settings: LogSettings, process: str) -> structlog.stdlib.BoundLog
     )
     log: structlog.stdlib.BoundLogger = structlog.get_logger().bind(process=process)
     return log
+
+
+def software() -> str:
+    """Name and version of this program, as nodes tell it."""
+    return f"biaoshi/{version('biaoshi')}"
 
 
 def settle_collector() -> None:

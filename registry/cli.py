@@ -23,7 +23,7 @@ from protocol.errors import RecordError, Refused, Rule, SettingsError
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import DEFAULT_PERMISSIONS, Permission, Record, State, Value, encode_values
-from protocol.signatures import PublicKey, SigningKey
+from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
@@ -324,9 +324,7 @@ def _print_summary(summary: Summary, check: bool) -> None:
 
 def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
-    file = read_anchor(anchor_path(anchor, node))
-    prefix = normal_prefix(file.prefix.encode()).decode() if file.prefix else ""
-    trust = TrustAnchor(prefix, PublicKey.parse(file.key))
+    trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
     return RegistryClient(address.host, address.port, anchor=trust, key=SigningKey(read_secret(key_path(key, node))))
 
 

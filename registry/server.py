@@ -18,12 +18,11 @@ from typing import Final, cast
 
 from config.keyfiles import read_identity
 from config.load import load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, stop_event
+from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
 from protocol.identifiers import normal_prefix
-from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import encode_failure, encode_response
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import PublicKey, SigningKey
@@ -200,8 +199,7 @@ async def serve(settings: Settings, port: int) -> None:
     loop = asyncio.get_running_loop()
     turn = Turn(key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
     committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
-    software = f"biaoshi/{PROTOCOL_VERSION}"
-    facts = NodeFacts(settings.node.role, zone, software, Chain(identity.delegations, (identity.statement,)))
+    facts = NodeFacts(settings.node.role, zone, software(), Chain(identity.delegations, (identity.statement,)))
     rights = Rights({
         PublicKey.parse(writer.key): [normal_prefix(prefix.encode()).decode() for prefix in writer.prefixes]
         for writer in settings.registry.writers
@@ -211,7 +209,7 @@ async def serve(settings: Settings, port: int) -> None:
     def status() -> dict[str, object]:
         counts = store.counts()
         return {
-            "role": facts.role, "zone": zone, "software": software, "registered": sum(counts.active.values()),
+            "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - started), "worker": os.getpid(),
         }  # fmt: skip

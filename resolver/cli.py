@@ -12,16 +12,13 @@ from typing import Annotated, Final
 
 import typer
 
-from config.keyfiles import read_anchor
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix
 from protocol.receipts import verify_receipt
-from protocol.signatures import PublicKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
-from resolver.client import Client
+from resolver.client import Client, load_anchor
 from resolver.show import answer_json, answer_text
 
 CANNOT_READ: Final = Rule(
@@ -44,13 +41,6 @@ AnchorOption = Annotated[
     Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
-
-
-def load_anchor(option: Path | None, node: Path | None) -> TrustAnchor:
-    """The trust anchor that a command is to verify from."""
-    file = read_anchor(anchor_path(option, node))
-    prefix = normal_prefix(file.prefix.encode()).decode() if file.prefix else ""
-    return TrustAnchor(prefix, PublicKey.parse(file.key))
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -88,7 +78,7 @@ def resolve(
     if receipt is not None and len(identifiers) != 1:
         raise typer.BadParameter("--receipt goes with one identifier")
     address = resolver_address(server, node)
-    trust = load_anchor(anchor, node)
+    trust = load_anchor(anchor_path(anchor, node))
     found = asyncio.run(_resolve(address, trust, identifiers, as_json, trace, receipt, udp, timeout))
     if not found:
         raise typer.Exit(Exit.NOT_FOUND)
@@ -133,7 +123,7 @@ def verify(
 
     仅凭信任锚离线验证回执。
     """
-    trust = load_anchor(anchor, node)
+    trust = load_anchor(anchor_path(anchor, node))
     try:
         raw = receipt.read_bytes()
     except OSError as error:
@@ -153,7 +143,7 @@ def list_identifiers(
 
     按顺序列出某前缀下已注册的标识。
     """
-    address, trust = resolver_address(server, node), load_anchor(anchor, node)
+    address, trust = resolver_address(server, node), load_anchor(anchor_path(anchor, node))
     asyncio.run(_list(address, trust, prefix, limit))
 
 
@@ -174,7 +164,7 @@ def status(server: Server = None, anchor: AnchorOption = None, node: Node = None
 
     显示节点状态：区域、注册数量与存储大小。
     """
-    address, trust = resolver_address(server, node), load_anchor(anchor, node)
+    address, trust = resolver_address(server, node), load_anchor(anchor_path(anchor, node))
     shown = asyncio.run(_status(address, trust))
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))

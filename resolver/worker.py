@@ -14,10 +14,9 @@ from pathlib import Path
 
 from config.keyfiles import read_identity
 from config.load import load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, stop_event
+from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.identifiers import normal_prefix
-from protocol.limits import PROTOCOL_VERSION
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import SigningKey
 from protocol.trust import Chain
@@ -26,8 +25,6 @@ from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
 from resolver.tcp import IDLE_SECONDS, Connections
 from resolver.udp import DatagramDoor
-
-SOFTWARE = f"biaoshi/{PROTOCOL_VERSION}"
 
 BACKLOG = 1_024
 """Connections that the kernel holds for a busy worker."""
@@ -50,7 +47,7 @@ async def serve(settings: Settings, port: int) -> None:
     facts = NodeFacts(
         role=settings.node.role,
         zone=zone,
-        software=SOFTWARE,
+        software=software(),
         chain=Chain(identity.delegations, (identity.statement,)),
         listing=settings.resolver.listing,
     )

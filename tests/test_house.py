@@ -46,7 +46,6 @@ def _name(path: Path) -> str:
 
 MODULES = _modules(*PACKAGES)
 EVERY = pytest.mark.parametrize("path", MODULES, ids=_name)
-EVERY_FILE = pytest.mark.parametrize("path", [*MODULES, *_modules("tests")], ids=_name)
 
 
 def _tree(path: Path) -> ast.Module:
@@ -129,7 +128,7 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(_tree(path))
 
 
-@EVERY_FILE
+@EVERY
 def test_no_broad_except(path: Path) -> None:
     """Nothing is caught that was not expected. ``except BaseException`` may only put something in order and go on
     raising."""
@@ -184,7 +183,8 @@ def _is_chinese(sentence: str) -> bool:
 def test_a_rule_speaks_both_languages(rule: Rule) -> None:
     assert rule.en
     assert not _is_chinese(rule.en)
-    assert _parameters(rule.en) == _parameters(rule.zh)
+    # A detail that is itself a sentence comes once in each language: {reason} and {reason_zh}.
+    assert _parameters(rule.en) == {name.removesuffix("_zh") for name in _parameters(rule.zh)}
     only_parameters = not "".join(text for text, *_ in string.Formatter().parse(rule.en)).strip(": ")
     assert _is_chinese(rule.zh) or only_parameters
     assert all(name.isidentifier() for name in _parameters(rule.en)), "parameters are named"
@@ -193,7 +193,6 @@ def test_a_rule_speaks_both_languages(rule: Rule) -> None:
     assert dot
     assert what
     assert rule.name == rule.name.lower()
-    assert rule.status is not Status.OK
 
 
 def test_there_are_rules() -> None:

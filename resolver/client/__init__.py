@@ -2,7 +2,7 @@
 
 ::
 
-    async with Client("127.0.0.1:26410", anchor=anchor) as client:
+    async with Client("127.0.0.1:26410", anchor=load_anchor("anchor.toml")) as client:
         answer = await client.resolve("88.118.32001/P0000000123456")
         print(answer.url, answer.proof.time)
 
@@ -10,7 +10,16 @@ Answers are verified unless you ask for an :class:`UnverifiedClient`, whose answ
 are :class:`~protocol.errors.BiaoshiError`. :class:`SyncClient` is the same without ``await``.
 """
 
+from pathlib import Path
+
+from config.keyfiles import read_anchor
+from protocol.trust import TrustAnchor
 from resolver.client.client import Client, UnverifiedClient
 from resolver.client.sync import SyncClient
 
-__all__ = ["Client", "SyncClient", "UnverifiedClient"]
+__all__ = ["Client", "SyncClient", "UnverifiedClient", "load_anchor"]
+
+
+def load_anchor(path: str | Path) -> TrustAnchor:
+    """Read a trust anchor's file. Raises :class:`~config.keyfiles.BadKeyFile`."""
+    return TrustAnchor.parse(*read_anchor(Path(path)))

@@ -1,0 +1,305 @@
+"""Requests to responses, without any connection."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from protocol.answers import read_unproven_answer
+from protocol.framing import MessageStream, split
+from protocol.limits import ABSENT_TTL_SECONDS, MAX_DATA_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES
+from protocol.messages import MAX_RID, Op, Response, encode_request, read_response, refusal
+from protocol.node import NodeFacts
+from protocol.records import Value, decode_body
+from protocol.status import Status
+from protocol.trust import Chain
+from registry.store.memory import MemoryStore
+from registry.store.writes import ANY, Write
+from resolver.answering import Answerer
+from tests.resolver.servers import ADMIN_ONLY, NOW, ZONE, put
+
+FACTS = NodeFacts("secondary", ZONE, "biaoshi/1", Chain((b"d",), (b"k",)))
+
+PRESENT = {
+    "88.118/short": 1,
+    "88.118.1/body-of-255": 226,
+    "88.118.1/body-of-256": 227,
+    "88.118.1/long": 3_000,
+    "88.118.A1/Case 泵/x": 20,
+}
+
+
+def _store() -> MemoryStore:
+    store = MemoryStore()
+    for identifier, size in PRESENT.items():
+        put(store, identifier, Value(1, "URL", b"x" * size))
+    put(store, "88.118.1/greatest", *(Value(i, "T", b"x" * (MAX_DATA_BYTES - 20)) for i in (1, 2)))
+    put(store, "88.118.1/mixed", Value(1, "URL", b"u"), Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY)))
+    put(store, "88.118.1/restricted", Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY)))
+    put(store, "88.118.1/gone", Value(1, "URL", b"u"))
+    store.apply([Write(b"88.118.1/gone", ANY, None)], NOW)
+    return store
+
+
+STORE = _store()
+ANSWERER = Answerer(STORE, FACTS)
+
+
+def response(wire: bytes) -> Response:
+    [(message, whole)] = split(wire)
+    assert whole == wire
+    return read_response(message)
+
+
+def ask(op: int, *arguments: object, answerer: Answerer = ANSWERER, rid: int = 5) -> Response:
+    wire = msgpack.packb([op, rid, *arguments])
+    [(message, _)] = split(wire)
+    found = response(answerer.one(message))
+    assert found.rid == rid
+    return found
+
+
+def rule_of(found: Response) -> str:
+    error = refusal(found.status, found.payload)
+    assert error.rule.name != "message.refused"
+    assert "{" not in error.message()
+    return error.rule.name
+
+
+# Both ways give the same -----------------------------------------------------------------------------
+
+identifiers = st.one_of(
+    st.sampled_from([identifier.encode() for identifier in PRESENT]),
+    st.sampled_from([
+        b"88.118.1/greatest", b"88.118.1/mixed", b"88.118.1/restricted", b"88.118.1/gone", b"88.118.a1/Case \xe6\xb3\xb5/x",
+        b"88.118/Short", b"88.118.1/absent", b"88.119.1/foreign", b"88.11/above", b"88.1180/beside", b"88.118",
+        b"/x", b"88.118/", b"88..118/x", b"88.118/\xff", b"88.118/\x00", b"88.118/" + b"x" * 500, b"",
+    ]),
+    st.binary(max_size=12),
+)  # fmt: skip
+rids = st.one_of(st.integers(0, MAX_RID), st.sampled_from([0, MAX_RID]))
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False),
+    st.binary(max_size=5),
+    st.text(max_size=5),
+    st.lists(st.integers(0, 9), max_size=3),
+    st.dictionaries(st.integers(0, 3), st.integers(0, 3), max_size=3),
+)
+ordinary = st.tuples(st.just(1), rids, identifiers)
+padded = st.builds(lambda rid, identifier, flags, pad: (1, rid, identifier, flags, b"\0" * pad), rids, identifiers,
+                   st.integers(0, 2), st.integers(0, 50))  # fmt: skip
+strange = st.one_of(
+    odd,
+    st.lists(odd, max_size=6).map(tuple),
+    st.tuples(odd, rids, identifiers),
+    st.tuples(st.just(1), odd, identifiers),
+    st.tuples(st.just(1), rids, odd),
+    st.tuples(st.just(1), rids, identifiers, odd),
+    st.tuples(st.just(1), rids, identifiers, odd, odd),
+    st.tuples(st.integers(0, 25), rids, identifiers),
+)
+
+
+def _as_sent(requests: list[object]) -> list[object]:
+    stream = MessageStream()
+    stream.feed(b"".join(map(msgpack.packb, requests)))
+    messages, _ = stream.take(len(requests) + 1)
+    return messages
+
+
+def _both_ways(requests: list[object]) -> bool:
+    """Whether the straight path took them; then it must have said the same as the careful one."""
+    messages = _as_sent(requests)
+    assert len(messages) == len(requests)
+    parts = ANSWERER.plain(messages)
+    careful = [ANSWERER.one(message) for message in messages]
+    for wire in careful:
+        response(wire)
+    if parts is None:
+        return False
+    assert len(parts) == 2 * len(messages)
+    assert [head + body for head, body in zip(parts[::2], parts[1::2], strict=True)] == careful
+    return True
+
+
+@given(st.lists(ordinary, min_size=1, max_size=8))
+def test_ordinary_requests_take_the_straight_path(requests: list[object]) -> None:
+    assert _both_ways(requests)
+
+
+@given(st.lists(padded, min_size=2, max_size=5))
+def test_padded_requests_take_it_together_where_they_have_no_flags(requests: list[tuple[object, ...]]) -> None:
+    assert _both_ways(list(requests)) == all(request[3] == 0 for request in requests)
+
+
+@given(st.lists(st.one_of(ordinary, padded, strange), min_size=1, max_size=6))
+@example([(True, 5, b"88.118/short")])
+@example([(1.0, 5, b"88.118/short")] * 2)
+@example([(1, True, b"88.118/short")])
+@example([(1, 5, b"88.118/short", False, b"")] * 2)
+@example([{1: 1, 5: 1, b"88.118/short": 1}])
+@example([{1: 1, 5: 1, b"88.118/short": 1}] * 2)
+@example([b"\x01\x02\x03"] * 2)
+def test_any_requests_get_the_same_answers_on_both_paths(requests: list[object]) -> None:
+    _both_ways(requests)
+
+
+def test_the_sizes_at_which_the_head_changes() -> None:
+    for identifier, size in (("88.118.1/body-of-255", 255), ("88.118.1/body-of-256", 256)):
+        body = ask(Op.RESOLVE, identifier.encode()).payload
+        assert isinstance(body, bytes)
+        assert len(body) == size
+        assert _both_ways([(1, 1, identifier.encode())] * 3)
+
+
+# Resolve ---------------------------------------------------------------------------------------------
+
+
+def test_what_becomes_of_an_identifier() -> None:
+    found = ask(Op.RESOLVE, b"88.118/short")
+    assert found.status == Status.OK
+    assert isinstance(found.payload, bytes)
+    assert decode_body(found.payload).values == (Value(1, "URL", b"x"),)
+    assert ask(Op.RESOLVE, b"88.118.1/absent") == (5, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
+    assert ask(Op.RESOLVE, b"88.119/x") == (5, Status.NOT_RESPONSIBLE, None)
+    gone = ask(Op.RESOLVE, b"88.118.1/gone")
+    assert gone.status == Status.WITHDRAWN
+    assert rule_of(ask(Op.RESOLVE, b"88.118.1")) == "identifier.no-slash"
+
+
+def test_restricted_values_are_left_out_without_a_trace() -> None:
+    for identifier, expected in ((b"88.118.1/mixed", (Value(1, "URL", b"u"),)), (b"88.118.1/restricted", ())):
+        found = ask(Op.RESOLVE, identifier)
+        assert isinstance(found.payload, bytes)
+        assert decode_body(found.payload).values == expected
+        assert b"12" not in found.payload
+        many = ask(Op.RESOLVE_MANY, [identifier])
+        assert many.payload == (found.payload,)
+
+
+@pytest.mark.parametrize("arguments", [(), (1,), (None,), ([b"88.118/short"],), (b"88.118/short", 0, b"", 0)], ids=str)
+def test_bad_arguments_of_resolve(arguments: tuple[object, ...]) -> None:
+    assert rule_of(ask(Op.RESOLVE, *arguments)) == "message.bad-arguments"
+
+
+@given(st.lists(identifiers, max_size=20))
+def test_many_say_the_same_as_one_by_one(wanted: list[bytes]) -> None:
+    found = ask(Op.RESOLVE_MANY, wanted)
+    assert found.status == Status.OK
+    assert isinstance(found.payload, tuple)
+    assert len(found.payload) == len(wanted)
+    for identifier, item in zip(wanted, found.payload, strict=True):
+        single = ask(Op.RESOLVE, identifier)
+        assert item == (single.payload if single.status == Status.OK else (single.status, single.payload))
+
+
+def test_bounds_of_many() -> None:
+    assert ask(Op.RESOLVE_MANY, []).payload == ()
+    assert ask(Op.RESOLVE_MANY, [b"88.118/short"] * MAX_MANY).status == Status.OK
+    too_many = ask(Op.RESOLVE_MANY, [b"88.118/short"] * (MAX_MANY + 1))
+    assert too_many.status == Status.TOO_LARGE
+    assert rule_of(too_many) == "message.too-many"
+    for arguments in ((), (b"88.118/short",), ([b"88.118/short", 1],), ([[b"x"]],), ([b"x"], 1)):
+        assert rule_of(ask(Op.RESOLVE_MANY, *arguments)) == "message.bad-arguments"
+
+
+@pytest.mark.parametrize("count", [31, 32, 33, 34, MAX_MANY])
+def test_many_are_cut_to_one_message(count: int) -> None:
+    wanted = [b"88.118.1/greatest", b"88.118.1/absent", b"88.118/short"] * (count // 3 + 1)
+    wire = ANSWERER.one((2, MAX_RID, tuple(wanted[:count])))
+    assert len(wire) <= MAX_MESSAGE_BYTES
+    items = response(wire).payload
+    assert isinstance(items, tuple)
+    assert len(items) == count
+    cut = [item == (Status.TRUNCATED, None) for item in items]
+    assert cut == sorted(cut), "what is left out is at the end"
+    assert any(cut) == (count == MAX_MANY)
+    for identifier, item in zip(wanted, items, strict=False):
+        if item != (Status.TRUNCATED, None):
+            status, payload = (Status.OK, item) if isinstance(item, bytes) else item
+            answer = read_unproven_answer(identifier, status, payload)
+            assert answer.found == (identifier != b"88.118.1/absent")
+
+
+def test_a_cut_answer_makes_progress() -> None:
+    """Whoever asks again for what was left out comes to an end."""
+    wanted = [b"88.118.1/greatest"] * 100
+    rounds = 0
+    while wanted:
+        items = ask(Op.RESOLVE_MANY, wanted).payload
+        assert isinstance(items, tuple)
+        left = sum(item == (Status.TRUNCATED, None) for item in items)
+        assert left < len(wanted)
+        wanted = wanted[:left]
+        rounds += 1
+    assert rounds == 4
+
+
+# List, status, the rest ------------------------------------------------------------------------------
+
+
+def test_list_goes_through_pages_and_leaves_out_the_withdrawn() -> None:
+    everything: list[bytes] = []
+    cursor = None
+    for _ in range(20):
+        found = ask(Op.LIST, b"88.118", cursor, 2)
+        assert isinstance(found.payload, tuple)
+        names, cursor = found.payload
+        everything += names
+        if cursor is None:
+            break
+    expected = {*(one.encode() for one in PRESENT), b"88.118.1/greatest", b"88.118.1/mixed", b"88.118.1/restricted"}
+    assert set(everything) == expected
+    assert len(everything) == len(expected)
+    assert ask(Op.LIST, b"88.118.a1", None, 10).payload == ((b"88.118.A1/Case \xe6\xb3\xb5/x",), None)
+
+
+def test_list_may_be_switched_off_and_has_bounds() -> None:
+    closed = Answerer(STORE, NodeFacts("secondary", ZONE, "s", Chain((), ()), listing=False))
+    assert ask(Op.LIST, b"88.118", None, 1, answerer=closed).status == Status.NOT_PERMITTED
+    assert ask(Op.LIST, b"88.11", None, 1).status == Status.NOT_RESPONSIBLE
+    assert ask(Op.LIST, b"88..11", None, 1).status == Status.BAD_IDENTIFIER
+    assert ask(Op.LIST, b"88.118", b"no cursor", 1).status == Status.BAD_REQUEST
+    for arguments in (
+        (b"88.118",), (b"88.118", None, 0), (b"88.118", None, MAX_LIST + 1), (b"88.118", 1, 1), (1, None, 1),
+        (b"88.118", b"x" * 513, 1), (b"88.118", None, -1), (b"88.118", None, None), (b"88.118", None, 1, 1),
+    ):  # fmt: skip
+        assert rule_of(ask(Op.LIST, *arguments)) == "message.bad-arguments"
+
+
+def test_status() -> None:
+    shown = ask(Op.STATUS).payload
+    assert isinstance(shown, dict)
+    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (b"88.118", b"secondary", len(PRESENT) + 3)
+
+
+def test_what_every_door_answers() -> None:
+    assert ask(Op.PING) == (5, Status.OK, None)
+    assert ask(Op.CHAIN) == (5, Status.OK, ((b"d",), (b"k",)))
+    assert ask(Op.HELLO, 1).status == Status.OK
+    assert ask(Op.HELLO, 2).status == Status.UNSUPPORTED_VERSION
+    assert rule_of(ask(Op.HELLO)) == "message.bad-arguments"
+
+
+@pytest.mark.parametrize("op", [7, 15, *range(16, 22), 23, 255, 2**64 - 1, -1])
+def test_unknown_operations_and_those_of_the_registry(op: int) -> None:
+    found = ask(op, b"x")
+    assert found.status == Status.UNKNOWN_OPERATION
+    assert rule_of(found) == "message.unknown-operation"
+
+
+@given(strange)
+def test_nothing_brings_it_down(request: object) -> None:
+    [message] = _as_sent([request])
+    response(ANSWERER.one(message))
+
+
+@given(st.sampled_from([*Op]), st.lists(st.one_of(odd, identifiers, st.lists(identifiers, max_size=3)), max_size=4))
+def test_no_arguments_bring_it_down(op: Op, arguments: list[object]) -> None:
+    [(message, _)] = split(encode_request(op, 9, *arguments))
+    assert response(ANSWERER.one(message)).rid == 9
