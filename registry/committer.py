@@ -44,7 +44,7 @@ class Committer:
         self._waiting: deque[_Batch] = deque()
         self._ready = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="committer")
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
     def submit(self, writes: Sequence[Write], done: Done) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,7 @@ async def serve(settings: Settings, port: int) -> None:
     store.clear_stale_readers()
     loop = asyncio.get_running_loop()
     turn = Turn(key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
+    threading.excepthook = _end_with_committer
     committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
     facts = NodeFacts(settings.node.role, zone, software(), Chain(identity.delegations, (identity.statement,)))
     rights = Rights({
@@ -232,6 +234,13 @@ async def serve(settings: Settings, port: int) -> None:
             await doorway.empty.wait()
     sweeper.cancel()
     store.close()
+
+
+def _end_with_committer(failure: threading.ExceptHookArgs) -> None:
+    """A writing thread that died takes its process along: writers must not wait for ever, and the supervisor starts the
+    registry again."""
+    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+    os._exit(1)
 
 
 async def _sweep(doorway: Doorway, store: LmdbStore) -> None:

@@ -39,7 +39,7 @@ from protocol.messages import (
 from protocol.node import NodeFacts, answer_common
 from protocol.records import State, public_body, split_body
 from protocol.status import Status
-from registry.store.interface import Reader
+from registry.store.interface import Counts, Reader
 
 # The head of an OK response as one struct: array of 3 and rid, status 0 and binary with its length.
 _SHORT_HEAD: Final = Struct(">HQHB").pack
@@ -53,6 +53,9 @@ _RESOLVES: Final = {_RESOLVE}
 _NO_FLAGS: Final = {0}
 _BYTES: Final = {bytes}
 
+STATUS_SECONDS: Final = 1.0
+"""How old the counts in a status may be: they are summed over all prefixes, which must not be had at every request."""
+
 _MANY_OVERHEAD: Final = 64
 """Bytes of a resolve-many response around its items."""
 
@@ -63,7 +66,8 @@ class Answerer:
     def __init__(self, reader: Reader, facts: NodeFacts) -> None:
         self._reader = reader
         self._facts = facts
-        self._started = time.monotonic()
+        self._started = self._counted = time.monotonic()
+        self._counts: Counts | None = None
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes]] = {
             Op.RESOLVE: self._resolve,
             Op.RESOLVE_MANY: self._resolve_many,
@@ -206,8 +210,10 @@ class Answerer:
         return encode_response(rid, Status.OK, [active, page.cursor])
 
     def _status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
-        counts = self._reader.counts()
-        facts = self._facts
+        now = time.monotonic()
+        if self._counts is None or now - self._counted > STATUS_SECONDS:
+            self._counts, self._counted = self._reader.counts(), now
+        counts, facts = self._counts, self._facts
         return encode_response(rid, Status.OK, {
             "role": facts.role,
             "zone": facts.zone,

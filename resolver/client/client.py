@@ -22,8 +22,8 @@ from resolver.client.connection import DatagramConnection, StreamConnection
 TIMED_OUT: Final = Rule(
     "client.timed-out",
     Status.UNREACHABLE,
-    "no answer from {servers} within {seconds} s",
-    "{servers} 在 {seconds} 秒内没有应答",
+    "no answer from {server} within {seconds} s",
+    "{server} 在 {seconds} 秒内没有应答",
 )
 BAD_REPLY: Final = Rule(
     "client.bad-reply",
@@ -69,6 +69,7 @@ class _Resolving(Generic[AnyAnswer]):
         self._retries = retries
         self._verifier = _verifier
         self._open: dict[Address, list[StreamConnection]] = {server: [] for server in self._servers}
+        self._opening = {server: asyncio.Lock() for server in self._servers}
         self._turn = 0
 
     async def __aenter__(self) -> Self:
@@ -161,40 +162,44 @@ class _Resolving(Generic[AnyAnswer]):
         return reply
 
     async def _ask_with_chain(self, op: Op, *arguments: object) -> tuple[UnprovenReply, Chain | None]:
-        """Ask until somebody answers, within time-out and retries."""
+        """Ask until somebody answers. The time is divided among the attempts, so that a server which hangs leaves
+        some for the next."""
         failure: Unreachable | Refused | None = None
-        try:
-            async with asyncio.timeout(self._timeout):
-                for attempt in range(self._retries + 1):
+        patience = self._timeout / (self._retries + 1)
+        for attempt in range(self._retries + 1):
+            server = self._servers[self._turn % len(self._servers)]
+            self._turn += 1
+            connection: StreamConnection | None = None
+            try:
+                async with asyncio.timeout(patience):
                     if attempt:
-                        await asyncio.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
-                    try:
-                        connection = await self._connection()
-                        reply = await connection.ask(op, *arguments)
-                    except Unreachable as error:
-                        failure = error
-                        continue
-                    if Status.named(reply.status) not in _RETRYABLE:
-                        return reply, connection.chain
-                    failure = refusal(reply.status, reply.payload)
-        except TimeoutError:
-            names = ", ".join(str(server) for server in self._servers)
-            failure = failure or Unreachable(TIMED_OUT, servers=names, seconds=self._timeout)
+                        await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (attempt - 1), patience / 2))
+                    connection = await self._connection(server)
+                    reply = await connection.ask(op, *arguments)
+            except TimeoutError:
+                failure = Unreachable(TIMED_OUT, server=str(server), seconds=round(patience, 3))
+                if connection is not None:
+                    connection.close()  # it hangs: whatever else waits for it is better asked anew
+                continue
+            except Unreachable as error:
+                failure = error
+                continue
+            if Status.named(reply.status) not in _RETRYABLE:
+                return reply, connection.chain
+            failure = refusal(reply.status, reply.payload)
         assert failure is not None
         raise failure
 
-    async def _connection(self) -> StreamConnection:
-        """The least busy usable connection of the next server, opened where there are not enough."""
-        server = self._servers[self._turn % len(self._servers)]
-        self._turn += 1
-        connections = [connection for connection in self._open[server] if connection.usable]
-        self._open[server] = connections
-        idle = min(connections, key=lambda connection: connection.load, default=None)
-        if idle is not None and (not idle.load or len(connections) >= self._connections_each):
-            return idle
-        connection = await StreamConnection.open(server, self._verifier)
-        self._open[server].append(connection)
-        return connection
+    async def _connection(self, server: Address) -> StreamConnection:
+        """The least busy usable connection to a server, opened where there are not enough."""
+        async with self._opening[server]:
+            connections = self._open[server] = [one for one in self._open[server] if one.usable]
+            idle = min(connections, key=lambda connection: connection.load, default=None)
+            if idle is not None and (not idle.load or len(connections) >= self._connections_each):
+                return idle
+            connection = await StreamConnection.open(server, self._verifier)
+            connections.append(connection)
+            return connection
 
     @staticmethod
     def _require_ok(reply: UnprovenReply) -> UnprovenReply:

@@ -66,9 +66,13 @@ class _Asking:
             return future
         rid, wire = self.exchange.ask(op, *arguments)
         self._waiting[rid] = future
-        future.add_done_callback(lambda _: self._waiting.pop(rid, None))
+        future.add_done_callback(lambda done: self._over(rid, done))
         self._send(wire)
         return future
+
+    def _over(self, rid: int, done: asyncio.Future[UnprovenReply]) -> None:
+        """A request is settled, or nobody waits for it any more."""
+        self._waiting.pop(rid, None)
 
     def _send(self, wire: bytes) -> None:
         raise NotImplementedError
@@ -159,6 +163,11 @@ class DatagramConnection(_Asking, asyncio.DatagramProtocol):
         """Resolve, with padding that leaves room for the answer."""
         # Array, op, rid, string head, flags and padding head take 18 bytes.
         return self.ask(Op.RESOLVE, identifier, 0, bytes(max(0, UDP_REQUEST_BYTES - 18 - len(identifier))))
+
+    def _over(self, rid: int, done: asyncio.Future[UnprovenReply]) -> None:
+        super()._over(rid, done)
+        if done.cancelled():  # lost, perhaps: unlike on a stream, no later seal needs its question
+            self.exchange.forget(rid)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.DatagramTransport, transport)

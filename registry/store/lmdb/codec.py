@@ -114,7 +114,9 @@ class Codec:
     def admit(self, number: int, dictionary: bytes) -> None:
         """Make a new dictionary known before the store has it for everybody."""
         self._compressors[number] = make_compressor(dictionary)
-        self._openers[number] = _decompress_with(dictionary)
+        opener = self._openers[number] = _decompress_with(dictionary)
+        if number <= _LAST_SHORT:
+            self.public[number] = opener
 
     def _dictionary(self, number: int) -> bytes:
         raw = self._load(number)
