@@ -71,12 +71,16 @@ class WriteResult(NamedTuple):
 class RegistryClient:
     """One authenticated connection to a registry. Requests may be sent at the same time from several tasks."""
 
-    def __init__(self, host: str, port: int, *, anchor: TrustAnchor, key: SigningKey, timeout: float = 60.0) -> None:
+    def __init__(
+        self, host: str, port: int, *, anchor: TrustAnchor | Verifier, key: SigningKey, timeout: float = 60.0
+    ) -> None:
         self._host = host
         self._port = port
+        # Several connections may share what is verified.
+        verifier = anchor if isinstance(anchor, Verifier) else Verifier(anchor)
         self._key = key
         self._timeout = timeout
-        self._exchange = Exchange(Verifier(anchor), random.getrandbits(63))
+        self._exchange = Exchange(verifier, random.getrandbits(63))
         self._waiting: dict[int, asyncio.Future[UnprovenReply]] = {}
         self._failure: BiaoshiError | None = None
         self.prefixes: tuple[str, ...] = ()

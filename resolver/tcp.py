@@ -12,9 +12,10 @@ import asyncio
 from collections import deque
 from typing import Final, cast
 
+from protocol import limits
 from protocol.errors import MessageError
 from protocol.framing import MessageStream, split
-from protocol.messages import Ask, Op, encode_failure, encode_response
+from protocol.messages import MAX_RID, Ask, Op, encode_failure, encode_response
 from protocol.status import Status
 from protocol.turn import Turn
 from resolver.answering import Answerer
@@ -200,18 +201,15 @@ class Connection(asyncio.Protocol):
     def _answer_one(self, message: object, wire: bytes) -> None:
         """Answer one request in a bundle of its own."""
         response = self._all.answerer.one(message)
-        if self._wants_unsealed(message):
-            if not self._all.unsealed_allowed:
-                response = encode_response(message[1], Status.NOT_PERMITTED, None)  # type: ignore[index]
-            else:
-                self._sealed = False
-        self._give(1, wire, response)
-
-    def _wants_unsealed(self, message: object) -> bool:
         match message:
-            case (Op.HELLO, int(), int(), int(flags)):
-                return bool(flags & Ask.UNSEALED)
-        return False
+            case (Op.HELLO, int(rid), limits.PROTOCOL_VERSION, int(flags)) if (
+                flags & Ask.UNSEALED and 0 <= rid <= MAX_RID
+            ):
+                if self._all.unsealed_allowed:
+                    self._sealed = False
+                else:
+                    response = encode_response(rid, Status.NOT_PERMITTED, None)
+        self._give(1, wire, response)
 
     def _give(self, n: int, requests: bytes, responses: bytes) -> None:
         self._pending += len(responses)

@@ -77,6 +77,8 @@ class DatagramDoor:
             datagram = response + seal
             if len(datagram) > MAX_DATAGRAM_BYTES or len(datagram) > MAX_AMPLIFICATION * len(wire):
                 datagram = _truncated(message)
+                if len(datagram) > MAX_AMPLIFICATION * len(wire):
+                    continue  # no request is as short as that
             try:
                 send(datagram, source)
             except OSError:

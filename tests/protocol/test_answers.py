@@ -6,31 +6,33 @@ import pytest
 
 from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
 from protocol.errors import IdentifierError, MessageError, NotVerified, RecordError, Refused
+from protocol.framing import decode_one
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_TTL_SECONDS
-from protocol.records import State, decode_body, encode_body
+from protocol.records import State, encode_body
+from protocol.seals import leaf, read_seal
 from protocol.status import Status
-from protocol.trust import Proof, Verifier, verify_zone
+from protocol.trust import Proof, Verifier
 from tests.vectors.actors import (
     ANCHOR,
     BODY,
     IDENTIFIER,
     NOW,
     NOW_MS,
-    SECONDARY,
     SECONDARY_CHAIN,
     VALUES,
     WITHDRAWN_BODY,
+    answered,
 )
 
 NO_VALUES = encode_body(1, State.ACTIVE, NOW, b"\x90")
-ACTIVE_AS_WITHDRAWN = encode_body(1, State.WITHDRAWN, NOW, decode_body(BODY) and b"\x91\x93\x01\xa1U\xc4\x01u")
+ACTIVE_AS_WITHDRAWN = encode_body(1, State.WITHDRAWN, NOW, b"\x91\x93\x01\xa1U\xc4\x01u")
 
 
 def proof() -> Proof:
     verifier = Verifier(ANCHOR)
-    zone = verifier.learn(SECONDARY_CHAIN, NOW_MS)
-    assert zone == verify_zone(ANCHOR, SECONDARY_CHAIN.delegations, NOW)
-    return Proof(zone, verifier._keys[SECONDARY.online.public.id].key, NOW_MS)
+    verifier.learn(SECONDARY_CHAIN, NOW_MS)
+    sealed = answered()
+    return verifier.check(read_seal(decode_one(sealed.seal)), leaf(sealed.request, sealed.response), NOW_MS)
 
 
 def test_found() -> None:

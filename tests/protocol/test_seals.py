@@ -16,7 +16,6 @@ from tests.vectors.actors import NOW_MS, SECONDARY
 from tests.vectors.load import load
 
 VECTORS = load("merkle")
-ALL_BUNDLES = [(tree, bundle) for tree in VECTORS["trees"] for bundle in tree["bundles"]]
 
 
 @pytest.mark.parametrize("turn", VECTORS["trees"], ids=lambda one: f"{one['size']} bundles")
@@ -105,7 +104,7 @@ def test_what_is_no_seal(place: int, value: object) -> None:
     assert caught.value.rule.name == "seal.malformed"
 
 
-@pytest.mark.parametrize("message", [None, 5, (), GOOD[:-1], (*GOOD, None), list(GOOD)])
+@pytest.mark.parametrize("message", [None, 5, (), GOOD[:-1], (*GOOD, None)])
 def test_what_is_no_seal_at_all(message: object) -> None:
     with pytest.raises(MessageError):
         read_seal(message)

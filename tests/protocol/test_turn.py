@@ -19,6 +19,9 @@ class Loop:
     soon: list[Callable[[], None]] = field(default_factory=list)
     ends: int = 0
 
+    def call_soon(self, function: Callable[[], None]) -> None:
+        self.soon.append(function)
+
     def run(self) -> None:
         waiting, self.soon = self.soon, []
         for function in waiting:
@@ -37,7 +40,7 @@ class Sink:
 
 
 def make_turn(loop: Loop) -> Turn:
-    return Turn(SECONDARY.online, loop.soon.append, lambda: NOW_MS, loop.end)
+    return Turn(SECONDARY.online, loop.call_soon, lambda: NOW_MS, loop.end)
 
 
 def sealed_under(data: bytes, requests: list[bytes]) -> bytes:

@@ -275,8 +275,10 @@ FACTS: Final = NodeFacts("secondary", SECONDARY.prefix, "biaoshi/1", SECONDARY_C
 WRITER: Final = key("writer")
 NONCE: Final = sha256(b"biaoshi test nonce").digest()
 PROOF: Final = WRITER.sign(challenge_bytes(SECONDARY.prefix, NONCE))
-FEED_CURSOR: Final = bytes(7) + b"\x02"
+FEED_CURSOR: Final = bytes(7) + b"\x03"
 NEW: Final = b"88.118.32001/P0000000123457"
+THIRD: Final = b"88.118.32001/P0000000123458"
+NEW_VALUES: Final = encode_values([Value(1, "URL", b"https://example.cn/p/123457")])
 
 STATUS_PAYLOAD: Final = {
     "role": "secondary", "zone": "88.118", "software": "biaoshi/1", "registered": 750_000_000, "prefixes": 40_000,
@@ -319,7 +321,7 @@ def questions() -> list[Question]:
     no_key = failure(Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED))
     unknown = failure(Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(WRITER.public)))
     refused = failure(Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix="88.118.32002"))
-    url = encode_values([Value(1, "URL", b"https://example.cn/p/123457")])
+    url = NEW_VALUES
     return [
         ("hello", "both", Op.HELLO, (1,), [("agreed", *_said(Op.HELLO, 1))]),
         ("hello, other version", "both", Op.HELLO, (2, 0), [("refused", *_said(Op.HELLO, 2, 0))]),
@@ -342,7 +344,7 @@ def questions() -> list[Question]:
         ("list", "resolver", Op.LIST, (b"88.118.32001", None, 2),
          [("a page", 0, [[IDENTIFIER.decode(), NEW.decode()], NEW]),
           ("nobody may list", int(Status.NOT_PERMITTED), None)]),
-        ("list on", "resolver", Op.LIST, (b"88.118.32001", NEW, 2), [("the last page", 0, [[], None])]),
+        ("list on", "resolver", Op.LIST, (b"88.118.32001", NEW, 2), [("the last page", 0, [[THIRD.decode()], None])]),
         ("chain", "both", Op.CHAIN, (), [("shown", *_said(Op.CHAIN))]),
         ("chain over UDP", "resolver", Op.CHAIN, (bytes(UDP_REQUEST_BYTES - 14),), [("shown", *_said(Op.CHAIN))]),
         ("ping", "both", Op.PING, (), [("answered", *_said(Op.PING))]),

@@ -83,8 +83,15 @@ class Meta(msgspec.Struct, array_like=True):
     next_change: int = 0
 
 
+class _Format(msgspec.Struct, array_like=True):
+    """What every format of :class:`Meta` begins with."""
+
+    format: int
+
+
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_row: Final = msgspec.msgpack.Decoder(PrefixRow).decode
+_decode_format: Final = msgspec.msgpack.Decoder(_Format).decode
 decode_meta: Final = msgspec.msgpack.Decoder(Meta).decode
 META_KEY: Final = b"store"
 
@@ -128,9 +135,9 @@ def _check_format(tables: Tables, path: Path, writable: bool) -> None:
         if raw is None and writable:
             txn.put(META_KEY, encode(Meta()))
             return
-    meta = decode_meta(raw) if raw else Meta(format=0)
-    if meta.format != FORMAT:
-        raise StoreError(OTHER_FORMAT, path=str(path), found=meta.format, known=FORMAT)
+    found = _decode_format(raw).format if raw else 0
+    if found != FORMAT:
+        raise StoreError(OTHER_FORMAT, path=str(path), found=found, known=FORMAT)
 
 
 @contextmanager

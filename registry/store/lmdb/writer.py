@@ -2,7 +2,7 @@
 
 Every call is one transaction, durable when it returns. The map grows by itself: before a transaction there is
 room for it, and where there was not enough after all the transaction is carried out again on a larger
-map. Growing moves the map, so that no reader of this process may be reading: reads here take the same lock.
+map. Growing moves the map, so that nobody in this process may be reading or copying: both take locks.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class LmdbStore:
             os.close(self._lock)
             raise
         self._reading = threading.Lock()
+        self._copying = threading.Lock()
         self._reader = LmdbReader(path, self._tables)
         self._codec = Codec(self._load_dictionary)
 
@@ -129,7 +130,7 @@ class LmdbStore:
         os.close(self._lock)
 
     def snapshot(self, target: Path) -> None:
-        with engine_errors(target):
+        with engine_errors(target), self._copying:
             target.mkdir(parents=True, exist_ok=True)
             self._tables.env.copy(str(target), compact=True)
 
@@ -171,7 +172,7 @@ class LmdbStore:
             self._grow()
 
     def _grow(self) -> None:
-        with self._reading:
+        with self._copying, self._reading:  # in this order, so that reads go on while a copy is waited for
             self._tables.env.set_mapsize(2 * self._tables.env.info()["map_size"])
 
     def _load_dictionary(self, number: int) -> bytes | None:
