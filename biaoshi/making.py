@@ -11,7 +11,7 @@ from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, wr
 from config.load import fill, template
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix
+from protocol.identifiers import normal_prefix_text
 from protocol.signatures import SigningKey
 from protocol.statements import OnlineKey
 from protocol.status import Status
@@ -42,7 +42,7 @@ WRITER_KEY: Final = "keys/writer.pem"
 def make_node(role: str, prefix: str, directory: Path, *, port: int | None = None) -> Path:
     """Make a node in ``directory`` and return its configuration file. Raises :class:`SettingsError`; a directory in
     which something went wrong has no configuration file."""
-    zone = normal_prefix(prefix.encode()).decode()
+    zone = normal_prefix_text(prefix)
     try:
         if directory.exists() and any(directory.iterdir()):
             raise SettingsError(NOT_EMPTY, path=str(directory))
@@ -89,7 +89,7 @@ def renew(zone: str, name: str, zone_key: Path, online: Path, statement: Path, d
 
 def renew_node(settings: Settings, zone_key: Path, days: int) -> OnlineKey:
     """Renew the online key of a configured node."""
-    zone = normal_prefix(settings.node.prefix.encode()).decode()
+    zone = normal_prefix_text(settings.node.prefix)
     keys = settings.keys
     return renew(zone, settings.node.name, zone_key, settings.path(keys.online), settings.path(keys.statement), days)
 

@@ -74,10 +74,24 @@ class Identifier(NamedTuple):
 
 def parse(text: str | bytes) -> Identifier:
     """Check ``text`` and split it. Raises :class:`IdentifierError` that names rule and position."""
-    prefix, _, suffix = (
-        normal(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text).decode().partition("/")
-    )
+    prefix, _, suffix = (normal_text(text) if isinstance(text, str) else normal(text)).decode().partition("/")
     return Identifier(prefix, suffix)
+
+
+def normal_text(text: str) -> bytes:
+    """The normal form, in UTF-8, of an identifier from a person or program. Raises :class:`IdentifierError`."""
+    return normal(_octets(text))
+
+
+def normal_prefix_text(text: str) -> str:
+    """The normal form of a prefix from a person or program. Raises :class:`IdentifierError`."""
+    return normal_prefix(_octets(text)).decode()
+
+
+def _octets(text: str) -> bytes:
+    """UTF-8, with lone surrogates let through: undecodable bytes of a command line arrive as these, and the check for
+    UTF-8 that follows names them."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def normal(raw: bytes) -> bytes:

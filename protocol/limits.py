@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 PROTOCOL_VERSION: Final = 1
+"""What HELLO agrees on."""
 
 DEFAULT_PORT: Final = 26410
 """TCP and UDP port of the resolver; the registry listens on the next one."""
@@ -65,9 +66,6 @@ MAX_CHANGES: Final = 10_000
 
 MAX_CURSOR_BYTES: Final = 512
 """Bytes in a cursor that a client hands back."""
-
-MAX_PADDING_BYTES: Final = 1_232
-"""Bytes of padding in a request over UDP."""
 
 # UDP -------------------------------------------------------------------------------------------------
 

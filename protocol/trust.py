@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from protocol.errors import NotVerified, Rule
-from protocol.identifiers import covers, normal_prefix
+from protocol.identifiers import covers, normal_prefix_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_ONLINE_KEYS
 from protocol.merkle import root_from_proof
 from protocol.seals import Seal, signed_bytes
@@ -99,7 +99,7 @@ class TrustAnchor(NamedTuple):
     @classmethod
     def parse(cls, prefix: str, key: str) -> TrustAnchor:
         """An anchor from the texts of an anchor file. Raises :class:`~protocol.errors.InvalidInput`."""
-        return cls(normal_prefix(prefix.encode()).decode() if prefix else "", PublicKey.parse(key))
+        return cls(normal_prefix_text(prefix) if prefix else "", PublicKey.parse(key))
 
 
 class Chain(NamedTuple):

@@ -20,7 +20,7 @@ from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
 from protocol.errors import RecordError, Refused, Rule, SettingsError
-from protocol.identifiers import normal, normal_prefix
+from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import DEFAULT_PERMISSIONS, Permission, Record, State, Value, encode_values
 from protocol.signatures import SigningKey
@@ -107,7 +107,7 @@ def register(
 
     注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(normal(identifier.encode()), ABSENT, encode_values(_values(value, ttl, restricted)))
+    write = Write(normal_text(identifier), ABSENT, encode_values(_values(value, ttl, restricted)))
     asyncio.run(_write_one(_client(registry, anchor, key, node), write))
 
 
@@ -127,7 +127,7 @@ def update(
     更新一个已注册标识的全部值。
     """
     values = encode_values(_values(value, ttl, restricted))
-    asyncio.run(_update(_client(registry, anchor, key, node), normal(identifier.encode()), values, if_version))
+    asyncio.run(_update(_client(registry, anchor, key, node), normal_text(identifier), values, if_version))
 
 
 def delete(
@@ -141,7 +141,7 @@ def delete(
 
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
-    writes = [Write(normal(identifier.encode()), None, None) for identifier in identifiers]
+    writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
     asyncio.run(_write_one(_client(registry, anchor, key, node), *writes))
 
 
@@ -207,7 +207,7 @@ def export(
 
     以 NDJSON 格式按顺序导出某前缀的全部有效记录（含受限值），可再次导入。
     """
-    name = normal_prefix(prefix.encode()).decode()
+    name = normal_prefix_text(prefix)
     asyncio.run(_export(_client(registry, anchor, key, node), name, out))
 
 
@@ -340,7 +340,7 @@ def _values(texts: list[str], ttl: int, restricted: bool) -> list[Value]:
             index, type_ = position, name
         if not equals or not type_:
             raise RecordError(BAD_VALUE, text=text)
-        values.append(Value(index, type_, data.encode(), ttl, int(permissions)))
+        values.append(Value(index, type_, data.encode("utf-8", "surrogateescape"), ttl, int(permissions)))
     return values
 
 

@@ -16,7 +16,7 @@ from config.keyfiles import read_identity
 from config.load import load_settings
 from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
-from protocol.identifiers import normal_prefix
+from protocol.identifiers import normal_prefix_text
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import SigningKey
 from protocol.trust import Chain
@@ -39,7 +39,7 @@ async def serve(settings: Settings, port: int) -> None:
     stop = stop_event()
     identity = read_identity(settings)
     key = SigningKey(identity.seed)
-    zone = normal_prefix(settings.node.prefix.encode()).decode()
+    zone = normal_prefix_text(settings.node.prefix)
     check_own_key(identity.statement, key.public, zone, int(time.time()))
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()

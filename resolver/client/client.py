@@ -11,7 +11,7 @@ from protocol.address import Address, parse_address
 from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
 from protocol.errors import MessageError, Refused, Rule, Unreachable
 from protocol.exchange import Evidence, Reply, UnprovenReply, read_chain
-from protocol.identifiers import normal
+from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_LIST
 from protocol.messages import Ask, Op, refusal
 from protocol.receipts import encode_receipt
@@ -90,7 +90,7 @@ class _Resolving(Generic[AnyAnswer]):
     async def resolve(self, identifier: str) -> AnyAnswer:
         """The answer for one identifier: registered, withdrawn or absent. Raises
         :class:`~protocol.errors.BiaoshiError` for everything else."""
-        wire = normal(identifier.encode())
+        wire = normal_text(identifier)
         reply = await self._ask(Op.RESOLVE, wire)
         return self._answer(wire, reply.status, reply.payload, reply)
 
@@ -114,7 +114,7 @@ class _Resolving(Generic[AnyAnswer]):
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
     ) -> tuple[list[str], bytes | None]:
         """A page of the identifiers registered below a prefix, and the cursor of the next page (None at the end)."""
-        reply = self._require_ok(await self._ask(Op.LIST, prefix.encode(), cursor, limit))
+        reply = self._require_ok(await self._ask(Op.LIST, normal_prefix_text(prefix), cursor, limit))
         match reply.payload:
             case (tuple(names), (None | bytes()) as next_cursor) if all(type(name) is bytes for name in names):
                 return [name.decode() for name in names], next_cursor
@@ -139,7 +139,7 @@ class _Resolving(Generic[AnyAnswer]):
         raise NotImplementedError
 
     async def _resolve_batch(self, identifiers: Sequence[str]) -> list[AnyAnswer]:
-        wires = [normal(identifier.encode()) for identifier in identifiers]
+        wires = [normal_text(identifier) for identifier in identifiers]
         reply = self._require_ok(await self._ask(Op.RESOLVE_MANY, wires))
         items = reply.payload
         if not isinstance(items, tuple) or len(items) != len(wires):
@@ -242,7 +242,7 @@ class Client(_Resolving[Answer]):
     async def resolve(self, identifier: str) -> Answer:
         """The verified answer for one identifier."""
         if self._udp:
-            wire = normal(identifier.encode())
+            wire = normal_text(identifier)
             reply = await self._ask_by_datagram(wire)
             if isinstance(reply, Reply):
                 return self._answer(wire, reply.status, reply.payload, reply)
@@ -250,7 +250,7 @@ class Client(_Resolving[Answer]):
 
     async def receipt(self, identifier: str) -> tuple[Answer, bytes]:
         """The answer, and a receipt of it: proof for anybody who has the anchor, to keep and check offline."""
-        wire = normal(identifier.encode())
+        wire = normal_text(identifier)
         reply, chain = await self._ask_with_chain(Op.RESOLVE, wire, int(Ask.ALONE))
         answer = self._answer(wire, reply.status, reply.payload, reply)
         evidence = reply.evidence if isinstance(reply, Reply) else None

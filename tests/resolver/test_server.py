@@ -204,14 +204,12 @@ def test_unsealed_is_refused_otherwise_and_goes_on_sealed(loop: str) -> None:
 @pytest.mark.parametrize("unsealed", [False, True])
 @pytest.mark.parametrize(
     "hello",
-    [[0, -1, 1, 1], [0, True, 1, 1], [0, 3, 2, 1], [0, 3, 1, -1], [False, 3, 1, 1], [0.0, -5, 1, 1], [0, 3, 1, 1, 1]],
+    [[0, -1, 1, 1], [0, -(2**63), 1, 1], [0, 3, 2, 1], [0, 3, "1", 1], [0, 3, 1, 1, 1], [0, "x", 1, 1]],
     ids=str,
 )
 def test_a_hello_that_is_none_changes_nothing(loop: str, unsealed: bool, hello: list[object]) -> None:
     async def main() -> None:
         async with serving(unsealed=unsealed) as server, Peer(server) as peer:
-            if hello == [0, 3, 1, -1] and unsealed:
-                return  # all flags are set, that of unsealed among them
             peer.writer.write(msgpack.packb(hello))
             unpacker = msgpack.Unpacker(raw=True, use_list=False)
             found: list[object] = []
@@ -232,7 +230,6 @@ MALFORMED = {
     "reserved": b"\xc1",
     "extension": b"\xc7\x01\x01x",
     "endless array": b"\xdd\xff\xff\xff\xff",
-    "endless string": b"\xc6\xff\xff\xff\xff",
     "nested": b"\x91" * 5_000 + b"\xc0",
     "map of maps": b"\x81\x80\x01",
 }
@@ -496,10 +493,10 @@ def test_datagrams_are_answered_and_sealed(loop: str) -> None:
 def test_many_datagrams_at_once(loop: str) -> None:
     async def main() -> None:
         async with asking() as door:
-            for i in range(200):
+            for i in range(60):
                 door.socket.send(door.exchange.ask(Op.RESOLVE, name(i).encode(), 0, bytes(400))[1])
             seen = set()
-            while len(seen) < 200:
+            while len(seen) < 60:
                 data = await asyncio.wait_for(door.loop.sock_recv(door.socket, 65_536), 2.0)
                 [reply] = door.verified(data)
                 assert isinstance(reply, Reply)

@@ -148,9 +148,10 @@ def engine_errors(path: Path) -> Iterator[None]:
     except lmdb.DiskError as error:
         raise StoreError(STORE_FULL, reason=_reason(error)) from error
     except lmdb.Error as error:
-        full = any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded"))
-        if full or ("Input/output error" in str(error) and _cannot_grow(path)):
+        if any(sign in str(error) for sign in ("No space left", "File too large", "quota exceeded")):
             raise StoreError(STORE_FULL, reason=_reason(error)) from error
+        if "Input/output error" in str(error) and _cannot_grow(path):
+            raise StoreError(STORE_FULL, reason=os.strerror(errno.ENOSPC)) from error
         raise StoreError(STORE_FAILED, path=str(path), reason=_reason(error)) from error
     except (msgspec.DecodeError, zstandard.ZstdError) as error:  # a row of a table, a dictionary
         raise StoreError(STORE_FAILED, path=str(path), reason=str(error)) from error

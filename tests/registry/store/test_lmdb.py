@@ -584,7 +584,7 @@ def test_snapshot_is_of_one_moment_while_the_store_is_written(
     thread.join()
     assert len(sizes) >= 3
     assert copies >= 2
-    for number in range(copies):
+    for number in range(0, copies, copies // 5 + 1):
         copy = LmdbStore(tmp_path / f"copy-{number}")
         assert len(check_agreement(copy)) % BATCH_SIZE == 0
         copy.close()
