@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, write_secret
-from config.load import fill, template
+from config.load import fill, template, toml_string
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_prefix_text
@@ -54,13 +54,14 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
         renew(zone, name, directory / ZONE_KEY, directory / "keys/online.pem", directory / "keys/online.statement")
         write_anchor(directory / ANCHOR_NAME, AnchorFile(zone, str(zone_key.public)))
         LmdbStore(directory / "store").close()
-        options = {"node.prefix": f'"{zone}"', "node.name": f'"{name}"'}
+        options = {"node.prefix": toml_string(zone), "node.name": toml_string(name)}
         if port is not None:
             options["resolver.port"] = str(port)
             options["registry.port"] = str(port + 1 if port else 0)
         writers = (
             "\n[[registry.writers]]\n"
-            f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\nprefixes = ["{zone}"]\n'
+            f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\n'
+            f"prefixes = [{toml_string(zone)}]\n"
         )
         text = fill(template(role), options).replace("\n[log]", f"{writers}\n[log]")
         path = directory / CONFIG_NAME
@@ -88,10 +89,14 @@ def renew(zone: str, name: str, zone_key: Path, online: Path, statement: Path, d
 
 
 def renew_node(settings: Settings, zone_key: Path, days: int) -> OnlineKey:
-    """Renew the online key of a configured node."""
+    """Renew the online key of a configured node. Raises :class:`SettingsError`."""
     zone = normal_prefix_text(settings.node.prefix)
-    keys = settings.keys
-    return renew(zone, settings.node.name, zone_key, settings.path(keys.online), settings.path(keys.statement), days)
+    online, statement = settings.path(settings.keys.online), settings.path(settings.keys.statement)
+    try:
+        return renew(zone, settings.node.name, zone_key, online, statement, days)
+    except OSError as error:
+        path = error.filename or statement
+        raise SettingsError(CANNOT_WRITE, path=str(path), reason=error.strerror or str(error)) from error
 
 
 def _make_key(path: Path) -> SigningKey:

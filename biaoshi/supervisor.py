@@ -80,7 +80,7 @@ class _Process:
             async with asyncio.timeout(START_SECONDS):
                 line = await self._process.stdout.readline()
         if line != b"ready\n":
-            await self.stop()
+            await self._end()
             raise SettingsError(NOT_STARTED, process=self.name)
 
     async def watch(self) -> None:
@@ -98,13 +98,15 @@ class _Process:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
             if not self._stopping:
-                with contextlib.suppress(SettingsError):  # said in its log; watched again at once
+                with contextlib.suppress(SettingsError, OSError):  # said in its log; tried again after a longer pause
                     await self.start()
-                    self._stopping = False
 
     async def stop(self) -> None:
         """Ask it to finish, and end it when it does not."""
         self._stopping = True
+        await self._end()
+
+    async def _end(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()

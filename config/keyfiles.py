@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from config.load import toml_string
 from config.settings import Settings
 
 
@@ -118,7 +119,7 @@ def write_anchor(path: Path, anchor: AnchorFile) -> None:
     text = (
         "# A trust anchor: with this file anybody can verify the answers of this zone and of all below it.\n"
         "# 信任锚：持有此文件即可离线验证本区域及其下级的全部应答。\n"
-        f'prefix = "{anchor.prefix}"\nkey = "{anchor.key}"\n'
+        f'prefix = {toml_string(anchor.prefix)}\nkey = "{anchor.key}"\n'
     )
     path.write_text(text, "utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from importlib.resources import files
@@ -15,7 +16,7 @@ from config.settings import Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
-_PREFIX = re.compile(r"[^\x00-\x20\x7f-\x9f/.]+(?:\.[^\x00-\x20\x7f-\x9f/.]+)*")
+_PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
 class Problem(NamedTuple):
@@ -75,6 +76,11 @@ def load_settings(path: Path) -> Settings:
 def template(role: str) -> str:
     """The commented configuration file of a role."""
     return files("config").joinpath(f"{role}.toml").read_text("utf-8")
+
+
+def toml_string(text: str) -> str:
+    """``text`` as a TOML string."""
+    return json.dumps(text, ensure_ascii=False)  # the escapes of JSON are TOML's as well
 
 
 def fill(text: str, options: dict[str, str]) -> str:
@@ -188,7 +194,8 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> lis
         ))  # fmt: skip
     foreign = [
         below for below in (prefixes if isinstance(prefixes, list) else [])
-        if zone and isinstance(below, str) and below.upper() != zone and not below.upper().startswith(zone + ".")
+        if zone and isinstance(below, str)
+        and not (below.upper() == zone or (below.upper().startswith(zone + ".") and _is_prefix(below)))
     ]  # fmt: skip
     problems += [
         Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",

@@ -120,6 +120,11 @@ class MessageStream:
             return len(self._instead.data)
         return len(self._bytes) - self._start
 
+    @property
+    def more(self) -> bool:
+        """Whether another :meth:`take` could give a message, or raise what is wrong with the next."""
+        return bool(self._bytes) or self._instead is not None
+
     def _feed_more(self, data: bytes) -> None:
         """Append behind something that waits."""
         if self.waiting + len(data) > _room(self._limit):
@@ -145,6 +150,7 @@ class MessageStream:
                     return False
                 self._instead = None
                 self._bytes = bytes(begun.data)
+                self._unpacker = _unpacker(self._limit)
                 self._unpacker.feed(self._bytes)
                 return True
 
@@ -163,7 +169,7 @@ class MessageStream:
             if not before and self.waiting > self._limit:
                 self._meet(MessageError(TOO_LONG, limit=self._limit), before)
             self._instead = _Beginning(self._bytes[self._start :])
-            self._unpacker = _unpacker(self._limit)
+            del self._unpacker  # with all that it has allocated
         self._bytes, self._start, self._taken = b"", 0, 0
 
     def _check_lengths(self, ends: list[int]) -> int:
@@ -189,7 +195,7 @@ class _Beginning:
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
-        self._measure = msgpack.Unpacker(read_size=READ_BYTES, max_buffer_size=0)
+        self._measure = msgpack.Unpacker(read_size=1_024, max_buffer_size=0)
         self._measure.feed(data)
 
     def feed(self, data: bytes) -> None:
@@ -256,7 +262,7 @@ def _room(max_message: int) -> int:
 
 def _ends(data: bytes, count: int) -> list[int]:
     """Where each of the first ``count`` messages ends, after a 0."""
-    measure = msgpack.Unpacker(max_buffer_size=0)
+    measure = msgpack.Unpacker(read_size=1_024, max_buffer_size=0)
     measure.feed(data)
     ends = [0]
     for _ in range(count):

@@ -162,6 +162,8 @@ def encode_plain_values(values: Iterable[tuple[int, str, bytes]]) -> bytes:
 
 def check_values(encoded: bytes) -> list[Value]:
     """Decode the values of a record to be written; at least one, indexes unique. Raises :class:`RecordError`."""
+    if len(encoded) > MAX_RECORD_BYTES:
+        raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     try:
         values = _decode_values(encoded)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -170,8 +172,6 @@ def check_values(encoded: bytes) -> list[Value]:
         raise RecordError(NO_VALUES)
     if len(values) > MAX_VALUES:
         raise RecordError(TOO_MANY_VALUES, count=len(values), limit=MAX_VALUES)
-    if len(encoded) > MAX_RECORD_BYTES:
-        raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     if len({value.index for value in values}) != len(values):
         raise RecordError(SAME_INDEX, index=_first_repeated(values))
     return values
@@ -180,12 +180,14 @@ def check_values(encoded: bytes) -> list[Value]:
 def permissions_by_index(encoded: bytes) -> dict[int, int]:
     """The same check, with the permissions of each value by its index as its result: for batches, where a look at
     each value costs more than its decoding."""
+    if len(encoded) > MAX_RECORD_BYTES:
+        raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     try:
         values = _decode_values(encoded)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RecordError(MALFORMED, reason=str(error)) from None
     permissions = {value.index: value.permissions for value in values}
-    if not 0 < len(permissions) == len(values) <= MAX_VALUES or len(encoded) > MAX_RECORD_BYTES:
+    if not 0 < len(permissions) == len(values) <= MAX_VALUES:
         check_values(encoded)  # raises, and says why
     return permissions
 

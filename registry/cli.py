@@ -334,7 +334,7 @@ def _values(texts: list[str], ttl: int, restricted: bool) -> list[Value]:
     for position, text in enumerate(texts, start=1):
         name, equals, data = text.partition("=")
         number, colon, type_ = name.partition(":")
-        if colon and number.isascii() and number.isdecimal():
+        if colon and number.isascii() and number.isdecimal() and len(number) <= 10:
             index = int(number)
         else:
             index, type_ = position, name

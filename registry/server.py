@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
 
-from config.keyfiles import read_identity
-from config.load import load_settings
+from config.keyfiles import BadKeyFile, read_identity
+from config.load import BadConfiguration, load_settings
 from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
@@ -253,7 +253,10 @@ async def _sweep(doorway: Doorway, store: LmdbStore) -> None:
 def main() -> None:
     """Entry point of the process."""
     config, port = sys.argv[1:]
-    run(serve(load_settings(Path(config)), int(port)))
+    try:
+        run(serve(load_settings(Path(config)), int(port)))
+    except (BiaoshiError, BadConfiguration, BadKeyFile, OSError) as error:
+        raise SystemExit(f"registry: {error}") from None
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
                 return
 
     def _answer_slice(self) -> bool:
-        """Take and answer the next requests; False where none is complete."""
+        """Take and answer the next requests; False where no further one is complete."""
         messages, wire = self._stream.take(self._most)
         if not messages:
             return False
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
             # One at a time from here on, until ordinary resolves come again.
             self._most = 1
             self._backlog.extend([(messages[0], wire)] if len(messages) == 1 else split(wire))
-        return True
+        return self._stream.more or bool(self._backlog)
 
     def _answer_one(self, message: object, wire: bytes) -> None:
         """Answer one request in a bundle of its own."""

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from config.keyfiles import read_identity
-from config.load import load_settings
+from config.keyfiles import BadKeyFile, read_identity
+from config.load import BadConfiguration, load_settings
 from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
+from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_prefix_text
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import SigningKey
@@ -93,7 +94,10 @@ def _now_ms() -> int:
 def main() -> None:
     """Entry point of the process."""
     config, port = sys.argv[1:]
-    run(serve(load_settings(Path(config)), int(port)))
+    try:
+        run(serve(load_settings(Path(config)), int(port)))
+    except (BiaoshiError, BadConfiguration, BadKeyFile, OSError) as error:
+        raise SystemExit(f"resolver: {error}") from None
 
 
 if __name__ == "__main__":

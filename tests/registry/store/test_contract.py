@@ -268,6 +268,7 @@ def test_get_many_finds_nothing_under_malformed_identifiers(store: Store) -> Non
     assert body is not None
     mixed = [one for malformed in MALFORMED for one in (malformed, b"88.1/x")]
     assert store.get_many(mixed) == [None, body] * len(MALFORMED)
+    assert [store.get(one) for one in mixed] == [None, body] * len(MALFORMED)
     assert store.get_many(MALFORMED[14:21] * 200) == [None] * 1_400
 
 
@@ -354,12 +355,15 @@ def test_bodies_of_any_length_come_back(store: Store, length: int) -> None:
 
 # Lists -----------------------------------------------------------------------------------------------
 
-NEIGHBOURS: Final = ["87", "88", "88.117", "88.118", "88.118-5", "88.118.1", "88.118.1.7", "88.118.10", "88.118.2"]
-NEIGHBOURS += ["88.1180", "88.1180.1", "88.119", "88.118.É", "89"]
+NEIGHBOURS: Final = [
+    "87", "88", "88.117", "88.118", "88.118-5", "88.118.1", "88.118.1.7", "88.118.10", "88.118.2", "88.1180",
+    "88.1180.1", "88.119", "88.118.É", "89",
+]  # fmt: skip
+SUFFIXES: Final = ("a", "b/c", "b", "z 1", "标识")
 
 
 def fill_neighbours(store: Store) -> None:
-    writes = [put(f"{prefix}/{suffix}") for prefix in NEIGHBOURS for suffix in ("a", "b/c", "b", "z 1", "标识")]
+    writes = [put(f"{prefix}/{suffix}") for prefix in NEIGHBOURS for suffix in SUFFIXES]
     random.Random(1).shuffle(writes)
     store.apply(writes, 10)
     store.apply([withdraw(f"{prefix}/b") for prefix in NEIGHBOURS], 11)
@@ -389,9 +393,6 @@ def test_scan_covers_the_prefix_and_what_lies_below(store: Store, zone: str, lim
     assert list(found) == [b"/".join(one) for one in order]
     for identifier, body in found.items():
         assert split_body(body).state is (State.WITHDRAWN if identifier.endswith(b"/b") else State.ACTIVE)
-
-
-SUFFIXES: Final = ("a", "b/c", "b", "z 1", "标识")
 
 
 def test_scan_of_an_empty_store(store: Store) -> None:

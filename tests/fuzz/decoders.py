@@ -1,0 +1,286 @@
+"""Every decoder that sees bytes of a stranger, with what it may answer, and what must be true of a value.
+
+A judge takes any bytes. It returns quietly where the decoder gave a value that passes its checks, or one of its
+documented errors; any other exception is a finding. Used by the property tests and by the fuzzer.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Final, TypeVar
+
+from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused
+from protocol.exchange import Exchange, Reply
+from protocol.framing import MessageStream, decode_one, split
+from protocol.identifiers import Identifier, normal, normal_prefix, parse
+from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_PREFIX_BYTES
+from protocol.messages import Op, read_request, read_response, refusal
+from protocol.receipts import verify_receipt
+from protocol.records import (
+    MAX_RECORD_BYTES,
+    check_values,
+    decode_body,
+    encode_body,
+    encode_values,
+    permissions_by_index,
+    public_body,
+    split_body,
+)
+from protocol.seals import encode_seal, is_seal, read_seal
+from protocol.statements import read_delegation, read_online_key
+from tests.protocol import plain
+from tests.protocol.simulator import Server, client
+from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
+
+Judge = Callable[[bytes], None]
+Value = TypeVar("Value")
+
+
+def attempt(function: Callable[[bytes], Value], data: bytes, error: type[BiaoshiError]) -> Value | BiaoshiError:
+    """What a decoder makes of bytes: a value, or its documented error, which must have a sentence."""
+    try:
+        return function(data)
+    except error as refused:
+        fault = refused
+    assert str(fault)
+    return fault
+
+
+def same(one: object, other: object) -> bool:
+    """Equality that also holds for NaN and for any depth."""
+    return marshal.dumps(one, 2) == marshal.dumps(other, 2)
+
+
+# Streams -------------------------------------------------------------------------------------------------
+
+
+def taken(pieces: Iterator[bytes]) -> tuple[list[object], bytes, str]:
+    """Messages, their bytes, and the name of the rule that ended it (or none)."""
+    stream = MessageStream()
+    messages: list[object] = []
+    wires: list[bytes] = []
+    try:
+        for piece in pieces:
+            stream.feed(piece)
+            for message, wire in stream.take_each():
+                messages.append(message)
+                wires.append(wire)
+        while rest := stream.take(2)[0]:
+            messages += rest
+    except MessageError as error:
+        return messages, b"".join(wires), error.rule.name
+    return messages, b"".join(wires), ""
+
+
+def cuts(data: bytes) -> Iterator[bytes]:
+    """The bytes in pieces whose lengths depend on the bytes themselves."""
+    at = 0
+    while at < len(data):
+        length = 1 + data[at] % 13
+        yield data[at : at + length]
+        at += length
+
+
+def judge_stream(data: bytes) -> None:
+    """Whole, in pieces and byte by byte: the same messages, the same bytes, and an end for the same reason."""
+    whole = taken(iter((data,)))
+    assert data.startswith(whole[1])
+    pieces = taken(cuts(data))
+    assert same(pieces[0], whole[0])
+    assert pieces[1] == whole[1]
+    # An array announced too large is refused when the decoder sees it, which may be once its message is whole.
+    assert pieces[2] in {whole[2], ""}
+    if len(data) <= 512:
+        single = taken(data[i : i + 1] for i in range(len(data)))
+        assert same(single[0], whole[0])
+        assert single[1] == whole[1]
+
+
+def judge_datagram(data: bytes) -> None:
+    """One message, and what it may claim to be."""
+    try:
+        message = decode_one(data, MAX_MESSAGE_BYTES)
+    except MessageError:
+        return
+    ((again, wire),) = split(data)
+    assert same(again, message)
+    assert wire == data
+    try:
+        op, rid, arguments = read_request(message)
+        assert same((op, rid, *arguments), message)
+    except MessageError:
+        pass
+    try:
+        response = read_response(message)
+        assert str(refusal(response.status, response.payload))
+    except MessageError:
+        pass
+    try:
+        seal = read_seal(message)
+        assert is_seal(message)
+        assert read_seal(decode_one(encode_seal(seal), MAX_MESSAGE_BYTES)) == seal
+    except MessageError:
+        pass
+
+
+# Identifiers and records ---------------------------------------------------------------------------------
+
+
+def judge_identifier(data: bytes) -> None:
+    """A normal form is its own; parts put together are the whole."""
+    form = attempt(normal, data, IdentifierError)
+    if isinstance(form, BiaoshiError):
+        assert 0 <= int(form.details["position"]) <= len(data)
+    else:
+        assert normal(form) == form
+        assert len(form) == len(data) <= MAX_IDENTIFIER_BYTES
+        parsed = parse(data)
+        assert str(parsed).encode() == form
+        assert parse(str(parsed)) == parsed == Identifier(*form.decode().split("/", 1))
+        assert normal_prefix(data.split(b"/", 1)[0]) == parsed.prefix.encode()
+    prefix = attempt(normal_prefix, data, IdentifierError)
+    if isinstance(prefix, BiaoshiError):
+        assert 0 <= int(prefix.details["position"]) <= len(data)
+    else:
+        assert len(prefix) <= MAX_PREFIX_BYTES
+        assert normal(prefix + b"/x") == prefix + b"/x"
+
+
+def judge_body(data: bytes) -> None:
+    """A body that decodes has a head, a public body, and a canonical form that means the same."""
+    head = attempt(split_body, data, RecordError)
+    record = attempt(decode_body, data, RecordError)
+    if isinstance(record, BiaoshiError):
+        return
+    assert not isinstance(head, BiaoshiError)
+    assert head[:3] == record[:3]
+    public = decode_body(public_body(data))
+    assert public.values == tuple(value for value in record.values if value.public)
+    if record.values and len({value.index for value in record.values}) == len(record.values):
+        canonical = encode_body(record.version, record.state, record.time, encode_values(record.values))
+        assert decode_body(canonical) == record
+        assert len(canonical) <= len(data)
+
+
+def judge_values(data: bytes) -> None:
+    """Values that pass may be written, and both ways to check them agree."""
+    values = attempt(check_values, data, RecordError)
+    permissions = attempt(permissions_by_index, data, RecordError)
+    if isinstance(values, BiaoshiError):
+        assert isinstance(permissions, BiaoshiError)
+        assert permissions.rule is values.rule
+    else:
+        assert len(data) <= MAX_RECORD_BYTES
+        assert check_values(encode_values(values)) == values
+        assert permissions == {value.index: value.permissions for value in values}
+
+
+# Statements and receipts ---------------------------------------------------------------------------------
+
+
+def judge_delegation(data: bytes) -> None:
+    """A claim that was read can be made again."""
+    try:
+        unverified = read_delegation(data)
+    except MessageError:
+        return
+    assert read_delegation(unverified.claim.sign(TOP.key)).claim == unverified.claim
+    unverified.signed_by(TOP.key.public)
+
+
+def judge_online_key(data: bytes) -> None:
+    """The same for an online key."""
+    try:
+        unverified = read_online_key(data)
+    except MessageError:
+        return
+    assert read_online_key(unverified.claim.sign(TOP.key)).claim == unverified.claim
+    unverified.signed_by(TOP.key.public)
+
+
+def judge_receipt(data: bytes) -> None:
+    """A receipt that holds holds for a verifier that shares no code with ours."""
+    try:
+        answer, _ = verify_receipt(data, ANCHOR)
+    except (MessageError, RecordError, IdentifierError, NotVerified, Refused):
+        return
+    identifier, status, _ = plain.receipt_answer(data, ANCHOR.prefix, ANCHOR.key.raw)
+    assert (answer.identifier.encode(), int(answer.status)) == (identifier, status)
+
+
+# Conversations -------------------------------------------------------------------------------------------
+
+
+@cache
+def conversation() -> tuple[tuple[tuple[object, ...], ...], bytes, dict[int, tuple[int, object]]]:
+    """Questions, what an honest server sends for them, and the true answers by rid."""
+    questions: tuple[tuple[object, ...], ...] = (
+        (Op.CHAIN,),
+        (Op.RESOLVE, IDENTIFIER),
+        (Op.RESOLVE, b"88.118.32001/absent", 1),
+        (Op.PING,),
+    )
+    exchange = client(knowing=SECONDARY_CHAIN)
+    connection = Server(bundle=2).connect()
+    for question in questions:
+        connection.stream.feed(exchange.ask(*question)[1])  # type: ignore[arg-type]
+    connection.server.turn()
+    data = connection.take()
+    return questions, data, {reply.rid: (reply.status, reply.payload) for reply in exchange.receive(data, NOW_MS)}
+
+
+def asking(*, knowing: bool) -> Exchange:
+    """A client that has asked the questions of the conversation."""
+    exchange = client(knowing=SECONDARY_CHAIN if knowing else None)
+    for question in conversation()[0]:
+        exchange.ask(*question)  # type: ignore[arg-type]
+    return exchange
+
+
+def judge_exchange(data: bytes) -> None:
+    """Whatever a server sends, a verified reply is a true one."""
+    truth = conversation()[2]
+    for knowing in (True, False):
+        exchange = asking(knowing=knowing)
+        try:
+            for piece in cuts(data):
+                for reply in exchange.receive(piece, NOW_MS):
+                    assert isinstance(reply, Reply)
+                    assert same(truth[reply.rid], (reply.status, reply.payload))
+        except (MessageError, NotVerified):
+            pass
+
+
+def judge_datagrams(data: bytes) -> None:
+    """The same for one datagram, after which the true answers still count."""
+    _, honest, truth = conversation()
+    exchange = asking(knowing=True)
+    settled = set()
+    try:
+        for reply in exchange.receive_datagram(data, NOW_MS):
+            settled.add(reply.rid)
+            if isinstance(reply, Reply):
+                assert same(truth[reply.rid], (reply.status, reply.payload))
+            else:
+                assert reply.status == 305
+    except (MessageError, NotVerified):
+        pass
+    assert settled <= set(truth)
+    if not settled:
+        assert len(exchange.receive_datagram(honest, NOW_MS)) == len(truth)
+
+
+JUDGES: Final[dict[str, Judge]] = {
+    "stream": judge_stream,
+    "datagram": judge_datagram,
+    "identifier": judge_identifier,
+    "body": judge_body,
+    "values": judge_values,
+    "delegation": judge_delegation,
+    "online_key": judge_online_key,
+    "receipt": judge_receipt,
+    "exchange": judge_exchange,
+    "datagrams": judge_datagrams,
+}

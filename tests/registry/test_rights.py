@@ -1,0 +1,59 @@
+"""Keys and the prefixes below which they may write."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.errors import Refused
+from protocol.signatures import SigningKey
+from protocol.status import Status
+from registry.rights import PROVE_CONTEXT, UNKNOWN_KEY, Rights, challenge_bytes, permits
+
+KEY = SigningKey(b"k" * 32).public
+OTHER = SigningKey(b"o" * 32).public
+
+
+def test_prefixes_of_a_key() -> None:
+    rights = Rights({KEY: ["88.118", "88.119.1"], OTHER: iter(["88.1"])})
+    for _ in range(2):
+        assert rights.prefixes(KEY) == ("88.118", "88.119.1")
+        assert rights.prefixes(OTHER) == ("88.1",)
+
+
+def test_an_unknown_key_is_refused_by_its_name() -> None:
+    with pytest.raises(Refused) as caught:
+        Rights({KEY: ["88.118"]}).prefixes(OTHER)
+    assert caught.value.rule is UNKNOWN_KEY
+    assert caught.value.status == Status.NOT_PERMITTED
+    assert str(OTHER) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "prefix", "expected"),
+    [
+        (("88.118",), "88.118", True),
+        (("88.118",), "88.118.1", True),
+        (("88.118",), "88.118.1.2", True),
+        (("88.118",), "88.1180", False),
+        (("88.118",), "88.118-1", False),
+        (("88.118",), "88.11", False),
+        (("88.118",), "88", False),
+        (("88.118.1",), "88.118", False),
+        (("88.118.1",), "88.118.10", False),
+        (("88.1", "88.2.3"), "88.2.3.4", True),
+        (("88.1", "88.2.3"), "88.2", False),
+        (("",), "88", True),
+        ((), "88", False),
+        (("88.118",), "", False),
+    ],
+)
+def test_permits(prefixes: tuple[str, ...], prefix: str, expected: bool) -> None:
+    assert permits(prefixes, prefix) == expected
+
+
+def test_challenges_of_two_zones_are_never_the_same() -> None:
+    """Whatever is zone and whatever is nonce: the zone's length stands before it."""
+    assert challenge_bytes("88", b"n") == PROVE_CONTEXT + b"\x0288n"
+    assert challenge_bytes("88", b".1" + b"n" * 30) != challenge_bytes("88.1", b"n" * 30)
+    assert challenge_bytes("标识", b"") == PROVE_CONTEXT + b"\x06" + "标识".encode()
+    assert challenge_bytes("8" * 64, b"n")[len(PROVE_CONTEXT)] == 64

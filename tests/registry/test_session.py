@@ -1,0 +1,649 @@
+"""What a writer's requests mean: who may do what, what comes back, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.errors import StoreError
+from protocol.framing import split
+from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
+from protocol.messages import Op, Response, encode_request, read_response, refusal
+from protocol.node import NodeFacts
+from protocol.records import Value, encode_values, split_body
+from protocol.signatures import SigningKey
+from protocol.status import Status
+from protocol.trust import Chain
+from registry.intake import read_writes
+from registry.rights import CHALLENGE_BYTES, Rights, challenge_bytes
+from registry.session import Batch, Session
+from registry.store.interface import STORE_FAILED, STORE_FULL
+from registry.store.memory import MemoryStore
+from registry.store.writes import ABSENT, ANY, Write
+from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, values, withdraw
+
+ZONE: Final = "88.118"
+OWNER: Final = SigningKey(b"w" * 32)
+"""May write the whole zone."""
+ENTERPRISE: Final = SigningKey(b"e" * 32)
+"""May write below two prefixes of it."""
+STRANGER: Final = SigningKey(b"s" * 32)
+
+FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/test", Chain((b"delegation",), (b"online key",)))
+RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]})
+RID: Final = 0xFEDC_BA98_7654_3210
+
+
+def answer(session: Session, op: int, *arguments: object, rid: int = RID) -> bytes | Batch:
+    """What a session says to a request that came over the wire."""
+    ((request, _),) = split(encode_request(op, rid, *arguments))  # type: ignore[arg-type]
+    return session.answer(request)
+
+
+def ask(session: Session, op: int, *arguments: object) -> Response:
+    """The response to a request that is answered at once."""
+    raw = answer(session, op, *arguments)
+    assert isinstance(raw, bytes)
+    return read(raw)
+
+
+def read(raw: bytes) -> Response:
+    """A response as a client gets it."""
+    assert len(raw) <= MAX_MESSAGE_BYTES
+    ((message, wire),) = split(raw)
+    assert wire == raw
+    response = read_response(message)
+    assert response.rid == RID
+    return response
+
+
+def rule_of(response: Response) -> str:
+    """The rule that a refusal names."""
+    return refusal(response.status, response.payload).rule.name
+
+
+def write(session: Session, store: MemoryStore, *items: object, now: int = 50) -> list[object]:
+    """Have a write request carried out; the results of its items."""
+    batch = answer(session, Op.WRITE, items)
+    assert isinstance(batch, Batch)
+    response = read(batch.response(store.apply(batch.writes, now)))
+    assert response.status == Status.OK
+    assert isinstance(response.payload, tuple)
+    return list(response.payload)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def new_session(store: MemoryStore, facts: NodeFacts = FACTS) -> Session:
+    return Session(store, facts, RIGHTS, lambda: {"registered": 7, "zone": ZONE})
+
+
+def authenticate(session: Session, key: SigningKey) -> bytes:
+    """The challenge for a key."""
+    response = ask(session, Op.AUTHENTICATE, 1, key.public.raw)
+    assert response.status == Status.OK
+    assert isinstance(response.payload, bytes)
+    assert len(response.payload) == CHALLENGE_BYTES
+    return response.payload
+
+
+def proven(store: MemoryStore, key: SigningKey) -> Session:
+    """A session that has proven a key."""
+    session = new_session(store)
+    signature = key.sign(challenge_bytes(ZONE, authenticate(session, key)))
+    assert ask(session, Op.PROVE, signature).status == Status.OK
+    return session
+
+
+@pytest.fixture
+def owner(store: MemoryStore) -> Session:
+    return proven(store, OWNER)
+
+
+@pytest.fixture
+def enterprise(store: MemoryStore) -> Session:
+    return proven(store, ENTERPRISE)
+
+
+# What every door answers -----------------------------------------------------------------------------
+
+
+def test_without_a_key_it_says_who_it_is(store: MemoryStore) -> None:
+    session = new_session(store)
+    assert ask(session, Op.PING) == (RID, Status.OK, None)
+    assert ask(session, Op.CHAIN).payload == ((b"delegation",), (b"online key",))
+    hello = ask(session, Op.HELLO, 1)
+    assert hello.status == Status.OK
+    assert isinstance(hello.payload, tuple)
+    assert hello.payload[1:4] == (b"biaoshi/test", b"secondary", b"88.118")
+    assert ask(session, Op.HELLO, 99).status == Status.UNSUPPORTED_VERSION
+    assert ask(session, Op.STATUS).payload == {b"registered": 7, b"zone": b"88.118"}
+
+
+@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 7, 15, 22, 127])
+def test_operations_of_others_are_unknown(owner: Session, op: int) -> None:
+    response = ask(owner, op, b"88.118.1/x")
+    assert response.status == Status.UNKNOWN_OPERATION
+    assert rule_of(response) == "message.unknown-operation"
+
+
+# Who is it? ------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_proven_by_signing_the_challenge(store: MemoryStore) -> None:
+    session = new_session(store)
+    nonce = authenticate(session, ENTERPRISE)
+    response = ask(session, Op.PROVE, ENTERPRISE.sign(challenge_bytes(ZONE, nonce)))
+    assert response == (RID, Status.OK, (b"88.118.1", "88.118.É".encode()))
+    assert write(session, store, (b"88.118.1/x", None, values())) == [(Status.OK, 1, True)]
+
+
+FORGED: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "another key": lambda nonce: OWNER.sign(challenge_bytes(ZONE, nonce)),
+    "another challenge": lambda nonce: ENTERPRISE.sign(challenge_bytes(ZONE, bytes(CHALLENGE_BYTES))),
+    "another zone's challenge": lambda nonce: ENTERPRISE.sign(challenge_bytes("88.119", nonce)),
+    "the nonce alone": ENTERPRISE.sign,
+    "no signature": lambda nonce: b"",
+    "half a signature": lambda nonce: ENTERPRISE.sign(challenge_bytes(ZONE, nonce))[:32],
+    "too long a signature": lambda nonce: ENTERPRISE.sign(challenge_bytes(ZONE, nonce)) + b"\0",
+    "zeros": lambda nonce: bytes(64),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_what_proves_nothing(store: MemoryStore, kind: str) -> None:
+    session = new_session(store)
+    nonce = authenticate(session, ENTERPRISE)
+    response = ask(session, Op.PROVE, FORGED[kind](nonce))
+    assert response.status == Status.NOT_AUTHENTICATED
+    assert rule_of(response) == "rights.no-proof"
+    assert ask(session, Op.WRITE, []).status == Status.NOT_AUTHENTICATED
+    # The challenge has served: the right signature comes too late.
+    late = ask(session, Op.PROVE, ENTERPRISE.sign(challenge_bytes(ZONE, nonce)))
+    assert late.status == Status.NOT_AUTHENTICATED
+
+
+def test_a_challenge_serves_once(store: MemoryStore) -> None:
+    session = new_session(store)
+    signature = ENTERPRISE.sign(challenge_bytes(ZONE, authenticate(session, ENTERPRISE)))
+    assert ask(session, Op.PROVE, signature).status == Status.OK
+    assert ask(session, Op.PROVE, signature).status == Status.NOT_AUTHENTICATED
+    other = new_session(store)
+    assert ask(other, Op.PROVE, signature).status == Status.NOT_AUTHENTICATED
+    assert authenticate(other, ENTERPRISE) != authenticate(other, ENTERPRISE)
+
+
+def test_a_new_challenge_ends_what_was_proven(store: MemoryStore, owner: Session) -> None:
+    nonce = authenticate(owner, ENTERPRISE)
+    assert ask(owner, Op.CHANGES, None, 10).status == Status.NOT_AUTHENTICATED
+    assert ask(owner, Op.PROVE, ENTERPRISE.sign(challenge_bytes(ZONE, nonce))).status == Status.OK
+    assert ask(owner, Op.CHANGES, None, 10).status == Status.NOT_PERMITTED
+
+
+def test_an_unknown_key_gets_no_challenge(store: MemoryStore) -> None:
+    response = ask(new_session(store), Op.AUTHENTICATE, 1, STRANGER.public.raw)
+    assert response.status == Status.NOT_PERMITTED
+    assert rule_of(response) == "rights.unknown-key"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ((2, OWNER.public.raw), "key.unknown-algorithm"),
+        ((-1, OWNER.public.raw), "key.unknown-algorithm"),
+        ((1, b""), "key.malformed"),
+        ((1, OWNER.public.raw + b"\0"), "key.malformed"),
+        ((1, b"\xff" * 100_000), "key.malformed"),
+        ((1, bytes(32)), "rights.unknown-key"),
+        ((1, 5), "message.bad-arguments"),
+        ((1,), "message.bad-arguments"),
+        ((), "message.bad-arguments"),
+        ((1, OWNER.public.raw, 1), "message.bad-arguments"),
+    ],
+)
+def test_authenticate_with_what_is_no_key(store: MemoryStore, arguments: tuple[object, ...], rule: str) -> None:
+    response = ask(new_session(store), Op.AUTHENTICATE, *arguments)
+    assert response.status in (Status.BAD_REQUEST, Status.NOT_PERMITTED)
+    assert rule_of(response) == rule
+
+
+@pytest.mark.parametrize("op", [Op.WRITE, Op.FETCH, Op.RECORDS, Op.CHANGES])
+def test_nothing_goes_without_a_key(store: MemoryStore, op: Op) -> None:
+    """Not even being told that the request is malformed."""
+    session = new_session(store)
+    attempts: list[tuple[object, ...]] = [(), ([],), (b"88.118", None, 10), (None, 10)]
+    for arguments in attempts:
+        response = ask(session, op, *arguments)
+        assert response.status == Status.NOT_AUTHENTICATED
+        assert rule_of(response) == "rights.not-authenticated"
+    authenticate(session, OWNER)
+    assert ask(session, op).status == Status.NOT_AUTHENTICATED, "naming a key is not enough"
+
+
+# Writing ---------------------------------------------------------------------------------------------
+
+
+def test_outcomes_stand_at_the_place_of_their_writes(store: MemoryStore, owner: Session) -> None:
+    results = write(
+        owner,
+        store,
+        (b"88.118.1/x", ABSENT, values("a")),
+        (b"88.118.1/x", ABSENT, values("b")),
+        (b"88.118.1/x", 1, values("b")),
+        (b"88.118.1/x", 1, values("c")),
+        (b"88.118.1/y", 5, values()),
+        (b"88.118.1/x", None, None),
+        (b"88.118.1/x", None, None),
+    )
+    assert results == [
+        (Status.OK, 1, True),
+        (Status.EXISTS, 1, False),
+        (Status.OK, 2, True),
+        (Status.CONFLICT, 2, False),
+        (Status.NOT_FOUND, 0, False),
+        (Status.OK, 3, True),
+        (Status.OK, 3, False),
+    ]
+
+
+MALFORMED_ITEMS: Final[list[tuple[object, str]]] = [
+    (None, "message.bad-arguments"),
+    (5, "message.bad-arguments"),
+    (b"88.118.1/x", "message.bad-arguments"),
+    ((), "message.bad-arguments"),
+    ((b"88.118.1/x", None), "message.bad-arguments"),
+    ((b"88.118.1/x", None, values(), 1), "message.bad-arguments"),
+    ((None, None, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", -1, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", 1 << 63, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", 1.5, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", b"1", values()), "message.bad-arguments"),
+    ((b"88.118.1/x", None, 1), "message.bad-arguments"),
+    ((b"88.118.1/x", None, {}), "message.bad-arguments"),
+    ((b"88.118.1x", None, values()), "identifier.no-slash"),
+    ((b"88.118.1/", None, values()), "identifier.empty-suffix"),
+    ((b"88.118.1/\xff", None, None), "identifier.not-utf8"),
+    ((b"88.118.1/a\nb", None, None), "identifier.control-character"),
+    ((b"88.118.1/" + b"x" * 480, None, None), "identifier.too-long"),
+    ((b"8" * 65 + b"/x", None, None), "identifier.prefix-too-long"),
+    ((b"88.118.1/x", None, b""), "record.malformed"),
+    ((b"88.118.1/x", None, b"\x90"), "record.no-values"),
+    ((b"88.118.1/x", None, b"\xc1"), "record.malformed"),
+    ((b"88.118.1/x", None, values() + b"\x00"), "record.malformed"),
+    ((b"88.118.1/x", None, b"\x92" + values()[1:] * 2), "record.same-index"),
+    ((b"88.118.1/x", None, b"\x91" * 3_000), "record.malformed"),
+    ((b"88.118/x", None, values()), "rights.other-prefix"),
+    ((b"88.118.10/x", None, values()), "rights.other-prefix"),
+    ((b"88/x", None, None), "rights.other-prefix"),
+]
+GOOD_ITEM: Final = (b"88.118.1/good", None, values())
+
+
+@pytest.mark.parametrize("repeat", [1, 20])
+@pytest.mark.parametrize(("item", "rule"), MALFORMED_ITEMS)
+def test_a_bad_item_is_refused_at_its_place(
+    store: MemoryStore, enterprise: Session, item: object, rule: str, repeat: int
+) -> None:
+    """The others are carried out, in a small batch and in one that is checked as a whole."""
+    good = [(b"88.118.1/good%d" % number, None, values()) for number in range(repeat)]
+    results = write(enterprise, store, item, *good, item)
+    assert results[1:-1] == [(Status.OK, 1, True)] * repeat
+    assert results[0] == results[-1]
+    assert isinstance(results[0], tuple)
+    status, reason, changed = results[0]
+    assert changed is False
+    error = refusal(status, reason)
+    assert error.rule.name == rule
+    assert status not in (Status.OK, Status.INTERNAL)
+    assert error.rule.name not in str(error), "it is a sentence"
+    assert len(everything(store)) == repeat
+
+
+def test_every_item_refused(store: MemoryStore, enterprise: Session) -> None:
+    batch = answer(enterprise, Op.WRITE, [item for item, _ in MALFORMED_ITEMS])
+    assert isinstance(batch, Batch)
+    assert batch.writes == []
+    response = read(batch.response([]))
+    assert isinstance(response.payload, tuple)
+    rules = [refusal(status, reason).rule.name for status, reason, _ in response.payload]
+    assert rules == [rule for _, rule in MALFORMED_ITEMS]
+    assert write(enterprise, store) == []
+
+
+def test_identifiers_are_taken_in_normal_form(store: MemoryStore, owner: Session) -> None:
+    assert write(owner, store, (b"88.118.ab/xY", None, values())) == [(Status.OK, 1, True)]
+    assert list(everything(store)) == [b"88.118.AB/xY"]
+    assert write(owner, store, (b"88.118.Ab/xY", ABSENT, values())) == [(Status.OK, 1, False)]
+
+
+def test_prefixes_that_are_not_ascii(store: MemoryStore, enterprise: Session) -> None:
+    items = [("88.118.É/x".encode(), None, values()), ("88.118.É.1/x".encode(), None, values())]
+    assert write(enterprise, store, *items) == [(Status.OK, 1, True)] * 2
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_what_is_restricted_is_known_from_the_values(owner: Session, count: int) -> None:
+    closed = encode_values([Value(1, "URL", b"x"), Value(2, "COST", b"9", permissions=ADMIN_ONLY)])
+    open_ = encode_values([Value(1, "URL", b"x", permissions=2)])
+    items = [(b"88.118.1/%03d" % number, None, closed if number % 2 else open_) for number in range(count + 1)]
+    batch = answer(owner, Op.WRITE, items)
+    assert isinstance(batch, Batch)
+    assert [item.restricted for item in batch.writes] == [bool(number % 2) for number in range(count + 1)]
+
+
+def test_as_many_as_allowed_and_one_more(store: MemoryStore, owner: Session) -> None:
+    item = (b"88.118.1/x", None, None)
+    assert len(write(owner, store, *[item] * MAX_WRITES)) == MAX_WRITES
+    response = ask(owner, Op.WRITE, [item] * (MAX_WRITES + 1))
+    assert response.status == Status.TOO_LARGE
+    assert rule_of(response) == "message.too-many"
+
+
+WORST_REFUSALS: Final = {
+    "arguments": None,
+    "prefix": (b"7" * 64 + b"/x", None, None),
+    "record": (b"88.118.1/x", None, b"\x91\x93\x01\xa3URL\x05"),
+    "more than a record": (b"88.118.1/x", None, values() + b"\x00"),
+    "less than a value": (b"88.118.1/x", None, b"\x91\x91\x01"),
+    "value that is out of range": (b"88.118.1/x", None, b"\x91\x94\x01\xa1U\xc4\x00\xce\xff\xff\xff\xff"),
+    "identifier": (b"88.118.1/\x00", None, None),
+}
+
+
+@pytest.mark.parametrize("kind", WORST_REFUSALS)
+def test_any_number_of_refusals_fits_a_message(store: MemoryStore, enterprise: Session, kind: str) -> None:
+    """Each still names its rule."""
+    results = write(enterprise, store, *[WORST_REFUSALS[kind]] * (MAX_WRITES - 1), GOOD_ITEM)
+    assert len(results) == MAX_WRITES
+    assert results[-1] == (Status.OK, 1, True)
+    one = write(enterprise, store, WORST_REFUSALS[kind])[0]
+    assert isinstance(one, tuple)
+    for result in (results[0], results[-2]):
+        assert isinstance(result, tuple)
+        assert result[0] == one[0]
+        assert result[1][0] == one[1][0]
+        assert refusal(result[0], result[1]).rule.name == refusal(one[0], one[1]).rule.name
+        assert str(refusal(result[0], result[1]))
+
+
+@pytest.mark.parametrize("arguments", [(), (5,), (b"",), (None,), ({},), ([], [])])
+def test_write_with_other_arguments(owner: Session, arguments: tuple[object, ...]) -> None:
+    response = ask(owner, Op.WRITE, *arguments)
+    assert response.status == Status.BAD_REQUEST
+    assert rule_of(response) == "message.bad-arguments"
+
+
+def test_the_store_cannot(owner: Session) -> None:
+    batch = answer(owner, Op.WRITE, [GOOD_ITEM, None])
+    assert isinstance(batch, Batch)
+    response = read(batch.response(StoreError(STORE_FULL, reason="no space")))
+    assert response.status == Status.STORE_FULL
+    assert rule_of(response) == "store.full"
+
+
+# A batch is checked as a whole or one by one: the same comes of it -----------------------------------
+
+tricky_identifiers = st.sampled_from([
+    b"88.118.1/a", b"88.118.1/b c", b"88.118.1/~", b"88.118.1/a/b", b"88.118.1.2/x", b"88.118.1/" + b"x" * 471,
+    b"88.118.1/" + b"x" * 472, b"88.118.ab/x", b"88.118.AB/X", b"88.118.1/\n", b"88.118.1/a\n88.118.1/b",
+    b"88.118.1\n/a", b"\n", b"", b"88.118.1/", b"/a", b"88..118/a", b"88.118.1./a", b".88.118.1/a", b"88.118.1/\x7f",
+    "88.118.1/标识".encode(), "88.118.É/a".encode(), b"88.118.1/\xff", b"88.119/a", b"88.118.1" + b".1" * 28 + b"/a",
+    b"88.118.1" + b".1" * 29 + b"/a", b"88.118.1/\xc2\x85", b"88 118/a", b"88.118.1/a\r",
+])  # fmt: skip
+tricky_values = st.sampled_from([
+    values(), values("x", 2), values("x", ADMIN_ONLY), b"", b"\x90", b"\xc1", values() + b"\x90",
+    b"\x92" + values()[1:] * 2, b"\xdc\x00\x01" + values()[1:], b"\x91\x94\x01\xa3URL\xc4\x00\x05",
+    b"\x91\x93\x00\xa3URL\xc4\x00", b"\x91\x93\x01\xa0\xc4\x00", b"\x91\x93\x01\xa3URL\xa0",
+    b"\x91\x93\x01\xa2\xff\xff\xc4\x00", b"\x91\x95\x01\xa3URL\xc4\x00\x05\x10",
+    b"\x91\x95\x01\xa3URL\xc4\x00\x05\xcc\x0e", b"\x91\x95\x01\xa3URL\xc4\x00\x05\xcc\x0c", noise(1, 16_384),
+    b"\x91\x93\x01\xa3URL\xc5\x40\x01" + bytes(16_385), b"\xdc\x03\xe9" + values()[1:] * 1_001, b"\x80", b"\xc0",
+])  # fmt: skip
+tricky_items = st.tuples(
+    tricky_identifiers, st.sampled_from([None, 0, 1, (1 << 63) - 1, 1 << 63, -1, True, 1.0, b"1"]), tricky_values
+)
+usual_items = st.tuples(
+    st.sampled_from([b"88.118.1/a", b"88.118.1.2/x", b"88.118.1/b"]),
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2)]),
+)
+
+
+@given(
+    st.lists(usual_items, min_size=16, max_size=20),
+    st.lists(st.tuples(st.integers(0, 20), tricky_items | st.none() | tricky_identifiers), max_size=2),
+)
+def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], tricky: list[tuple[int, object]]) -> None:
+    items: list[object] = list(usual)
+    for place, item in tricky:
+        items.insert(place, item)
+    whole = read_writes(items, ("88.118.1", "88.118.É"))
+    writes: list[Write] = []
+    refused: dict[int, object] = {}
+    for place, item in enumerate(items):
+        one = read_writes([item], ("88.118.1", "88.118.É"))
+        writes += one.writes
+        if one.refused:
+            refused[place] = one.refused[0]
+    assert whole.writes == writes
+    assert whole.refused == refused
+
+
+# Reading ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(store: MemoryStore) -> MemoryStore:
+    secret = encode_values([Value(1, "COST", b"9", permissions=ADMIN_ONLY)])
+    writes = [put(f"88.118.{enterprise}/{number:02d}") for enterprise in (1, 2, 10) for number in range(10)]
+    store.apply([*writes, Write(b"88.118.1/secret", ANY, secret), withdraw("88.118.1/03")], 40)
+    return store
+
+
+def test_fetch_gives_whole_records_in_order(filled: MemoryStore, enterprise: Session) -> None:
+    wanted = [b"88.118.1/secret", b"88.118.1/none", b"88.118.1/03", b"88.118.1/01", b"88.118.1/secret"]
+    response = ask(enterprise, Op.FETCH, wanted)
+    assert response.status == Status.OK
+    assert response.payload == tuple(map(filled.find, wanted))
+    assert ask(enterprise, Op.FETCH, []).payload == ()
+
+
+def test_fetch_takes_any_spelling(store: MemoryStore, owner: Session) -> None:
+    store.apply([put("88.118.AB/x")], 1)
+    assert ask(owner, Op.FETCH, [b"88.118.ab/x"]).payload == (store.find(b"88.118.AB/x"),)
+
+
+def test_fetch_is_refused_whole(filled: MemoryStore, enterprise: Session) -> None:
+    for wanted, status in [
+        ([b"88.118.1/01", b"88.118.2/01"], Status.NOT_PERMITTED),
+        ([b"88.118.1/01", b"88.118.10/01"], Status.NOT_PERMITTED),
+        ([b"88.118.1/01", b"88.118.1"], Status.BAD_IDENTIFIER),
+        ([b"88.118.1/01", None], Status.BAD_REQUEST),
+        ([b"88.118.1/01"] * (MAX_MANY + 1), Status.BAD_REQUEST),
+    ]:
+        assert ask(enterprise, Op.FETCH, wanted).status == status
+    assert len(payload_of(ask(enterprise, Op.FETCH, [b"88.118.1/01"] * MAX_MANY))) == MAX_MANY
+
+
+def payload_of(response: Response) -> tuple[object, ...]:
+    assert response.status == Status.OK
+    assert isinstance(response.payload, tuple)
+    return response.payload
+
+
+def test_fetch_of_more_than_a_message_holds(store: MemoryStore, owner: Session) -> None:
+    """What does not fit stays away from the end, to be asked for again."""
+    store.apply([put(f"88.118.1/{number:02d}", noise(number, 16_000)) for number in range(100)], 1)
+    wanted = [b"88.118.1/%02d" % number for number in range(100)]
+    found: list[object] = []
+    rounds = 0
+    while len(found) < 100:
+        bodies = payload_of(ask(owner, Op.FETCH, wanted[len(found) :]))
+        assert bodies, "it goes on"
+        found += bodies
+        rounds += 1
+    assert found == [store.find(one) for one in wanted]
+    assert rounds <= 4
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10, 11, MAX_LIST])
+def test_records_page_by_page(filled: MemoryStore, enterprise: Session, limit: int) -> None:
+    cursor: object = None
+    found: list[object] = []
+    while True:
+        entries, cursor = payload_of(ask(enterprise, Op.RECORDS, b"88.118.1", cursor, limit))
+        assert isinstance(entries, tuple)
+        assert len(entries) <= limit
+        found += entries
+        if cursor is None:
+            break
+    assert found == list(everything(filled, "88.118.1").items())
+    assert len(found) == 11
+
+
+def test_records_of_the_whole_zone(filled: MemoryStore, owner: Session) -> None:
+    entries, cursor = payload_of(ask(owner, Op.RECORDS, b"88.118", None, MAX_LIST))
+    assert (entries, cursor) == (tuple(everything(filled).items()), None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ((b"88.118.2", None, 10), Status.NOT_PERMITTED),
+        ((b"88.118.10", None, 10), Status.NOT_PERMITTED),
+        ((b"88.118", None, 10), Status.NOT_PERMITTED),
+        ((b"88.118.1", None, 0), Status.BAD_REQUEST),
+        ((b"88.118.1", None, -1), Status.BAD_REQUEST),
+        ((b"88.118.1", None, MAX_LIST + 1), Status.BAD_REQUEST),
+        ((b"88.118.1", None), Status.BAD_REQUEST),
+        ((b"88.118.1", 5, 10), Status.BAD_REQUEST),
+        ((b"88.118.1", b"x" * (MAX_CURSOR_BYTES + 1), 10), Status.BAD_REQUEST),
+        ((b"88.118.1", b"no cursor", 10), Status.BAD_REQUEST),
+        ((None, None, 10), Status.BAD_REQUEST),
+        ((b"", None, 10), Status.BAD_IDENTIFIER),
+        ((b"88.118.1/", None, 10), Status.BAD_IDENTIFIER),
+        ((b"88.118..1", None, 10), Status.BAD_IDENTIFIER),
+        ((b"\xff", None, 10), Status.BAD_IDENTIFIER),
+        ((b"8" * 65, None, 10), Status.BAD_IDENTIFIER),
+    ],
+)
+def test_records_refused(
+    filled: MemoryStore, enterprise: Session, arguments: tuple[object, ...], status: Status
+) -> None:
+    assert ask(enterprise, Op.RECORDS, *arguments).status == status
+
+
+def test_a_cursor_gives_no_right(filled: MemoryStore, enterprise: Session) -> None:
+    entries, _ = payload_of(ask(enterprise, Op.RECORDS, b"88.118.1", b"88.118.10/00", 10))
+    assert entries == ()
+
+
+@pytest.mark.parametrize("limit", [1, 7, MAX_CHANGES])
+def test_changes_page_by_page(filled: MemoryStore, owner: Session, limit: int) -> None:
+    cursor: object = None
+    more: object = True
+    replica: dict[object, object] = {}
+    while more:
+        entries, cursor, more = payload_of(ask(owner, Op.CHANGES, cursor, limit))
+        assert isinstance(entries, tuple)
+        assert len(entries) <= limit
+        replica.update(dict(entries))
+    assert replica == everything(filled)
+    filled.apply([put("88.118.5/new")], 41)
+    entries, _, more = payload_of(ask(owner, Op.CHANGES, cursor, limit))
+    assert ([name for name, _ in entries], more) == ([b"88.118.5/new"], False)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), (None,), (None, 0), (None, MAX_CHANGES + 1), (5, 10), (b"short", 10), (b"x" * 600, 10)]
+)
+def test_changes_refused(owner: Session, arguments: tuple[object, ...]) -> None:
+    assert ask(owner, Op.CHANGES, *arguments).status == Status.BAD_REQUEST
+
+
+def test_changes_are_for_who_may_write_the_whole_zone(enterprise: Session) -> None:
+    response = ask(enterprise, Op.CHANGES, None, 10)
+    assert response.status == Status.NOT_PERMITTED
+    assert rule_of(response) == "rights.whole-zone"
+
+
+def test_pages_of_large_records_fit_a_message(store: MemoryStore, owner: Session) -> None:
+    store.apply([put(f"88.118.1/{number:03d}", noise(number, 16_000)) for number in range(200)], 1)
+    for op, first in ((Op.RECORDS, (b"88.118",)), (Op.CHANGES, ())):
+        cursor: object = None
+        found: dict[object, object] = {}
+        while len(found) < 200:
+            page = payload_of(ask(owner, op, *first, cursor, 1_000))
+            assert isinstance(page[0], tuple)
+            assert 25 <= len(page[0]) < 100 or len(found) + len(page[0]) == 200
+            assert not set(dict(page[0])) & set(found)
+            found.update(dict(page[0]))
+            cursor = page[1]
+        assert found == everything(store)
+        assert page[1] is None if op is Op.RECORDS else page[2] is False
+
+
+class BrokenStore(MemoryStore):
+    """A store that cannot be read."""
+
+    def find(self, identifier: bytes) -> bytes | None:
+        raise StoreError(STORE_FAILED, path="/store", reason="damaged")
+
+
+def test_a_store_that_cannot_be_read() -> None:
+    store = BrokenStore()
+    response = ask(proven(store, OWNER), Op.FETCH, [b"88.118.1/x"])
+    assert response.status == Status.STORE_FAILED
+    assert rule_of(response) == "store.failed"
+
+
+# Anything at all -------------------------------------------------------------------------------------
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.binary(max_size=40)
+    | st.text(max_size=20)
+    | st.sampled_from([b"88.118.1/x", b"88.118.1", b"\x91", values(), OWNER.public.raw])
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from([*Op, 99, -1, 1 << 40]), st.lists(anything, max_size=4), st.booleans())
+def test_any_arguments_are_answered(op: int, arguments: list[object], known: bool) -> None:
+    store = MemoryStore()
+    store.apply([put("88.118.1/x")], 1)
+    session = proven(store, OWNER) if known else new_session(store)
+    ((request, _),) = split(msgpack.packb([op, RID, *arguments]))
+    result = session.answer(request)
+    if isinstance(result, Batch):
+        assert op == Op.WRITE
+        result = result.response(store.apply(result.writes, 2))
+    response = read(result)
+    if response.status != Status.OK and response.payload is not None:
+        assert str(refusal(response.status, response.payload))
+    assert split_body(store.find(b"88.118.1/x") or b"").version in (1, 2)
+
+
+@given(anything)
+def test_what_is_no_request_is_answered(message: object) -> None:
+    ((request, _),) = split(msgpack.packb(message))
+    result = new_session(MemoryStore()).answer(request)
+    assert isinstance(result, bytes)
+    ((decoded, _),) = split(result)
+    assert read_response(decoded).status != Status.INTERNAL
