@@ -120,7 +120,12 @@ class Exchange:
         """Take in what the node sent, give the replies that are settled by it. With a verifier these are
         all :class:`Reply`. Raises :class:`MessageError` or :class:`NotVerified`: close the connection then."""
         self._stream.feed(data)
-        return self._take_in(self._stream.take_each(), now_ms)
+        replies: list[UnprovenReply] = []
+        while (
+            messages := self._stream.take_each()
+        ):  # again, since a fault behind good messages is told at the next call
+            self._take_in(messages, now_ms, replies)
+        return replies
 
     def receive_datagram(self, data: bytes, now_ms: int) -> list[UnprovenReply]:
         """The same for one datagram, which holds whole bundles; where it raises, only this datagram is to be thrown
@@ -130,18 +135,31 @@ class Exchange:
             response = read_response(messages[0][0])
             if response.status == Status.TRUNCATED:
                 return [self._unproven(response)]
+        replies: list[UnprovenReply] = []
         try:
-            return self._take_in(messages, now_ms)
+            self._take_in(messages, now_ms, replies)
+        except (MessageError, NotVerified):
+            if not replies:
+                raise
+            # Behind a bundle that holds came something else: the bundle holds all the same.
         finally:
             self._responses, self._wires, self._held = [], [], 0
+        return replies
 
     def forget(self, rid: int) -> None:
         """Give up on a request whose answer may never come, as over UDP."""
         self._asked.pop(rid, None)
         self._chain_rids.discard(rid)
 
-    def _take_in(self, messages: list[tuple[object, bytes]], now_ms: int) -> list[UnprovenReply]:
-        replies: list[UnprovenReply] = []
+    def drop_aside(self) -> bool:
+        """Throw away what waits for its key, as over UDP, where all is asked again; whether there was anything."""
+        there_was = bool(self._aside)
+        self._aside = []
+        self._aside_rids.clear()
+        self._aside_bytes = 0
+        return there_was
+
+    def _take_in(self, messages: list[tuple[object, bytes]], now_ms: int, replies: list[UnprovenReply]) -> None:
         for message, wire in messages:
             if self._verifier is None:
                 if not is_seal(message):  # a node that insists on seals may add them; nobody looks
@@ -154,7 +172,6 @@ class Exchange:
                 self._held += len(wire)
                 if self._held > MAX_BUNDLE_BYTES:
                     raise NotVerified(TOO_MUCH, limit=MAX_BUNDLE_BYTES)
-        return replies
 
     def _unproven(self, response: Response) -> UnprovenReply:
         if self._asked.pop(response.rid, None) is None:
@@ -166,16 +183,18 @@ class Exchange:
         self._responses, self._wires, self._held = [], [], 0
         if seal.n != len(bundle.responses):
             raise NotVerified(WRONG_COUNT, n=seal.n, count=len(bundle.responses))
-        if verifier.knows(seal.key_id):
-            return self._settle(verifier, bundle, now_ms)
         chain = self._chain_in(bundle)
         if chain is None:
+            if verifier.knows(seal.key_id):
+                return self._settle(verifier, bundle, now_ms)
             self._put_aside(bundle)
             return []
-        verifier.learn(chain, now_ms)
+        if self._aside or not verifier.knows(seal.key_id):
+            verifier.learn(chain, now_ms)
         waiting, self._aside = [bundle, *self._aside], []
         self._aside_rids.clear()
         self._aside_bytes = 0
+        # A key that the chain does not vouch for either is refused here.
         return [reply for one in waiting for reply in self._settle(verifier, one, now_ms)]
 
     def _put_aside(self, bundle: _Bundle) -> None:

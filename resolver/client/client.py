@@ -178,7 +178,7 @@ class _Resolving(Generic[AnyAnswer]):
                     connection = await self._connection(server)
                     reply = await connection.ask(op, *arguments)
             except TimeoutError:
-                failure = Unreachable(TIMED_OUT, server=str(server), seconds=round(patience, 3))
+                failure = Unreachable(TIMED_OUT, server=str(server), seconds=self._timeout)
                 if connection is not None:
                     connection.close()  # it hangs: whatever else waits for it is better asked anew
                 continue

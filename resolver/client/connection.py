@@ -29,6 +29,10 @@ LOST: Final = Rule(
 )
 
 
+CHAIN_PAUSE_S: Final = 0.05
+"""Seconds between two requests for the chain over UDP."""
+
+
 def now_ms() -> int:
     """The clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
@@ -146,6 +150,8 @@ class DatagramConnection(_Asking, asyncio.DatagramProtocol):
     """A UDP socket connected to one server. Replies may get lost: whoever asks sets a time-out and asks again."""
 
     _transport: asyncio.DatagramTransport
+    _chain_asked: asyncio.Future[UnprovenReply] | None = None
+    _chain_again = 0.0
 
     @classmethod
     async def open(cls, server: Address, verifier: Verifier) -> DatagramConnection:
@@ -178,8 +184,18 @@ class DatagramConnection(_Asking, asyncio.DatagramProtocol):
             self._settle(self.exchange.receive_datagram(data, now_ms()))
         except BiaoshiError:
             return  # forged, damaged or a duplicate: the true answer may still come
-        if self.exchange.wants_chain:
-            self.ask(Op.CHAIN, bytes(UDP_REQUEST_BYTES - 14))
+        if self.exchange.drop_aside():
+            self._want_chain()
+
+    def _want_chain(self) -> None:
+        """Ask for the chain, again where the last such request seems lost; answers under an unknown key are not kept
+        meanwhile, since whoever waits for one asks again."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._chain_again:
+            self._chain_again = now + CHAIN_PAUSE_S
+            if self._chain_asked is not None:
+                self._chain_asked.cancel()
+            self._chain_asked = self.ask(Op.CHAIN, bytes(UDP_REQUEST_BYTES - 14))
 
     def error_received(self, exc: Exception) -> None:
         self._fail(Unreachable(NO_CONNECTION, server=str(self.server), reason=str(exc)))

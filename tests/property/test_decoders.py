@@ -66,7 +66,8 @@ def test_hostile_bytes(name: str, what: str) -> None:
 # rounded up:
 #
 #   a stream                  82,000,000 for an instant (1,024 levels of arrays that announce 20,000 elements; see
-#                             MAX_ITEMS) plus 80 n (empty maps); what *waits* keeps 4 n + 65,000, of which a decoder's stack is 40,000
+#                             MAX_ITEMS) plus 80 n (empty maps); what *waits* keeps 4 n + 65,000, of which
+#                             a decoder's stack is 40,000
 #   one message               11,000,000 + 80 n
 #   a receipt                 11,000,000 + 80 n
 #   bodies, values, statements 16 n + 10,000

@@ -48,7 +48,8 @@ def run(main: Coroutine[Any, Any, None], loop: str = "asyncio", seconds: float =
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(watched())
-    assert not unexpected
+    # A connection cut while its handler ran tells asyncio of its own cancellation: that is no fault.
+    assert not [one for one in unexpected if not isinstance(one.get("exception"), asyncio.CancelledError)]
 
 
 class ZoneKeys:

@@ -529,32 +529,6 @@ async def bad_network(server: Server, seed: int, loss: float) -> AsyncIterator[s
         transport.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_loss_duplication_damage_and_disorder(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolver.client.client.UDP_PATIENCE_S", 0.06)
-
-    async def main() -> None:
-        async with (
-            serving(filled(300)) as server,
-            bad_network(server, seed, 0.15) as address,
-            Client(address, anchor=KEYS.anchor, udp=True, retries=12, timeout=10.0) as client,
-        ):
-            await client.resolve(name(0))
-            wanted = list(range(350))
-            for start in range(0, 350, 50):
-                batch = wanted[start : start + 50]
-                answers = await asyncio.gather(*(client.resolve(name(i)) for i in batch))
-                for i, answer in zip(batch, answers, strict=True):
-                    assert answer.identifier == name(i)
-                    assert answer.url == (url(i) if i < 300 else None)
-                    assert answer.status is (Status.OK if i < 300 else Status.NOT_FOUND)
-            assert server.accepted == 0, "nothing went over TCP, where nobody listens"
-            assert client._datagrams is not None
-            assert client._datagrams.exchange.outstanding < 50, "what was lost is forgotten"
-
-    run(main())
-
-
 def test_when_every_datagram_is_lost_tcp_is_asked() -> None:
     async def main() -> None:
         async with serving() as server:
