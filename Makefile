@@ -1,5 +1,5 @@
 # Everything a developer does daily. Each target installs what it needs by itself.
-PYTHON ?= python3
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock

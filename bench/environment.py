@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,8 @@ def describe(directory: Path) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
         "disk_free_gib": round(disk.f_bavail * disk.f_frsize / 2**30, 1),
-        "python": platform.python_version(),
+        # Which build: a distribution's is compiled with profile-guided optimisation, worth a fifth of all figures.
+        "python": f"{platform.python_version()} of {sys.base_prefix}",
         "libraries": {name: version(name) for name in LIBRARIES},
         "commit": _commit(),
         "load_average": os.getloadavg(),

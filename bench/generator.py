@@ -163,12 +163,17 @@ class Stream:
 
     def send(self, count: int) -> None:
         """Ask the next ``count`` requests."""
-        size = self.plan.size
-        self.socket.setblocking(True)
-        self.socket.sendall(self._slice(self.sent, count) if count > 1 else
-                            self.plan.wires[self.sent * size : self.sent * size + size])  # fmt: skip
-        self.socket.setblocking(False)
-        self.sent = (self.sent + count) % self.plan.count
+        size, at = self.plan.size, self.sent
+        wires = self._slice(at, count) if count > 1 else self.plan.wires[at * size : at * size + size]
+        try:
+            gone = self.socket.send(wires)
+        except BlockingIOError:
+            gone = 0
+        if gone < len(wires):  # seldom: the server reads as fast as we ask
+            self.socket.setblocking(True)
+            self.socket.sendall(wires[gone:])
+            self.socket.setblocking(False)
+        self.sent = (at + count) % self.plan.count
 
     def _slice(self, start: int, count: int) -> bytes:
         size, wires = self.plan.size, self.plan.wires
@@ -185,6 +190,11 @@ class Stream:
             self.sampled = b""
         if self.sampled is not None:
             self.sampled += data
+        elif self.at_boundary and (single := _lone_answer(data)):
+            tally.answers += self.plan.each
+            tally.bundles += 1
+            self.received = (self.received + single) % self.plan.count
+            return single
         self.unpacker.feed(data)
         return self._count_many(tally) if self.plan.each > 1 else self._count(tally)
 
@@ -228,6 +238,13 @@ class Stream:
             tally.verified += 1
         self.received = (self.received + n) % self.plan.count
         return n
+
+
+def _lone_answer(data: bytes) -> int:
+    """1 where ``data`` is one positive answer with a short body, and its seal; 0 for anything else, which is decoded. A
+    client with one question in flight gets nothing else, and must not spend more time on it than the server."""
+    body = data[12] if len(data) > 12 and data[:2] == b"\x93\xcf" and data[10:12] == b"\x00\xc4" else None
+    return int(body is not None and data[13 + body : 20 + body] == b"\x98\xc0\xce\x00\x00\x00\x01")
 
 
 def _first_bundle(raw: bytes) -> list[tuple[object, bytes]]:

@@ -1,8 +1,8 @@
 """Requests to responses.
 
 An answerer knows a store's reader and what the node is; it knows no connection. Two ways lead through it:
-:meth:`Answerer.plain` takes a run of ordinary resolves at once, with no object made per request but the
-response itself, and declines anything else; :meth:`Answerer.one` takes any single request, with care.
+:meth:`Answerer.run` takes many plain resolves at once, column by column, with no object made per request but the
+parts of its response; :meth:`Answerer.one` takes any single request, with care.
 """
 
 from __future__ import annotations
@@ -41,17 +41,28 @@ from protocol.records import State, public_body, split_body
 from protocol.status import Status
 from registry.store.interface import Counts, Reader
 
-# The head of an OK response as one struct: array of 3 and rid, status 0 and binary with its length.
-_SHORT_HEAD: Final = Struct(">HQHB").pack
-_LONG_HEAD: Final = Struct(">HQHH").pack
-_BEGIN: Final = 0x93CF
-_OK_SHORT: Final = 0x00C4
-_OK_LONG: Final = 0x00C5
-_SHORT: Final = 255
-_RESOLVE: Final = int(Op.RESOLVE)
-_RESOLVES: Final = {_RESOLVE}
+PARTS: Final = 4
+"""Parts of one response of :meth:`Answerer.run`: array head, echoed rid, status with the header of the body, body."""
+
+_ECHO: Final = Struct(">BQ").pack
+_RID64: Final = 0xCF
+_ARRAY3: Final = b"\x93"
+_RESOLVES: Final = {int(Op.RESOLVE)}
 _NO_FLAGS: Final = {0}
 _BYTES: Final = {bytes}
+_INT: Final = {int}
+
+
+class _OkHeads(dict[int, bytes]):
+    """By length of the body: status OK and the header of a binary of that length, made at its first use."""
+
+    def __missing__(self, length: int) -> bytes:
+        packed: bytes = msgpack.packb(bytes(length))
+        head = self[length] = bytes((Status.OK,)) + packed[: len(packed) - length]
+        return head
+
+
+_ok_head: Final = _OkHeads().__getitem__
 
 STATUS_SECONDS: Final = 1.0
 """How old the counts in a status may be: they are summed over all prefixes, which must not be had at every request."""
@@ -75,12 +86,35 @@ class Answerer:
             Op.STATUS: self._status,
         }
 
-    def plain(self, requests: Sequence[object]) -> list[bytes] | None:
-        """The responses to requests that are all resolves without flags, as two parts each (head and body, the
-        latter empty where nothing is found); None, and nothing done, where any of them is something else."""
+    def run(self, echoes: Sequence[bytes], identifiers: Sequence[bytes]) -> list[bytes] | None:
+        """The responses to plain resolves, ``PARTS`` parts each, to be joined; None, and nothing done, where a stored
+        record cannot be read: each request is then to be looked at by itself. An echo is a rid as it was encoded."""
         try:
-            if len(requests) == 1:
-                return self._plain_single(requests[0])
+            bodies = self._reader.get_many(identifiers)
+        except BiaoshiError:
+            return None
+        if not all(bodies):  # quicker than to look for None; a body is never empty
+            return [part for asked in zip(echoes, identifiers, bodies, strict=True) for part in self._parts(*asked)]
+        present = cast(list[bytes], bodies)
+        parts = [_ARRAY3] * (PARTS * len(bodies))
+        parts[1::PARTS] = echoes
+        parts[2::PARTS] = map(_ok_head, map(len, present))
+        parts[3::PARTS] = present
+        return parts
+
+    def single(self, echo: bytes, identifier: bytes) -> bytes | None:
+        """The same for one request, the usual number from a client that does not pipeline."""
+        try:
+            body = self._reader.get(identifier)
+        except BiaoshiError:
+            return None
+        if body is None:
+            return self._not_active(_rid(echo), identifier)
+        return _ARRAY3 + echo + _ok_head(len(body)) + body
+
+    def plain(self, requests: Sequence[object]) -> list[bytes] | None:
+        """What :meth:`run` gives, from decoded messages; None also where any of them is no plain resolve."""
+        try:
             columns = tuple(zip(*requests, strict=True))
             if len(columns) == 3:
                 ops, rids, identifiers = columns
@@ -88,28 +122,11 @@ class Answerer:
                 ops, rids, identifiers, flags, _ = columns
                 if set(flags) != _NO_FLAGS:
                     return None
-            if set(ops) != _RESOLVES or set(map(type, identifiers)) != _BYTES:
+            if set(ops) != _RESOLVES or set(map(type, identifiers)) != _BYTES or set(map(type, rids)) != _INT:
                 return None
-            bodies = self._reader.get_many(identifiers)
-            parts = [b""] * (2 * len(bodies))
-            all_there = None not in bodies
-            present = cast(list[bytes], bodies) if all_there else [body or b"" for body in bodies]
-            if all_there and max(map(len, present)) <= _SHORT:
-                parts[::2] = map(_SHORT_HEAD, repeat(_BEGIN), rids, repeat(_OK_SHORT), map(len, present))
-            else:
-                parts[::2] = map(self._head, rids, bodies, identifiers)
-            parts[1::2] = present
-        except (TypeError, ValueError, struct_error, BiaoshiError):
+            return self.run(list(map(_ECHO, repeat(_RID64), rids)), identifiers)
+        except (TypeError, ValueError, struct_error):
             return None  # something is out of the ordinary: each request is looked at by itself
-        return parts
-
-    def _plain_single(self, request: object) -> list[bytes] | None:
-        """The same for one request, the usual number from a client that does not pipeline: half the time."""
-        if type(request) is not tuple or len(request) != 3 or request[0] != _RESOLVE or type(request[2]) is not bytes:
-            return None
-        _, rid, identifier = request
-        body = self._reader.get(identifier)
-        return [self._head(rid, body, identifier), body or b""]
 
     def one(self, request: object) -> bytes:
         """The response to any one request; whatever is wrong with it is in the response."""
@@ -129,13 +146,10 @@ class Answerer:
 
     # Resolving ------------------------------------------------------------------------------------
 
-    def _head(self, rid: int, body: bytes | None, identifier: bytes) -> bytes:
-        """What stands before a body, or is the whole response where there is none."""
+    def _parts(self, echo: bytes, identifier: bytes, body: bytes | None) -> tuple[bytes, bytes, bytes, bytes]:
         if body is None:
-            return self._not_active(rid, identifier)
-        if len(body) > _SHORT:
-            return _LONG_HEAD(_BEGIN, rid, _OK_LONG, len(body))
-        return _SHORT_HEAD(_BEGIN, rid, _OK_SHORT, len(body))
+            return self._not_active(_rid(echo), identifier), b"", b"", b""
+        return _ARRAY3, echo, _ok_head(len(body)), body
 
     def _resolve(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         match arguments:
@@ -225,6 +239,10 @@ class Answerer:
             "uptime_s": int(time.monotonic() - self._started),
             "worker": os.getpid(),
         })  # fmt: skip
+
+
+def _rid(echo: bytes) -> int:
+    return int.from_bytes(echo[1:], "big")
 
 
 def _cut(items: list[object]) -> list[object]:

@@ -16,6 +16,7 @@ from protocol import limits
 from protocol.errors import MessageError
 from protocol.framing import MessageStream, split
 from protocol.messages import MAX_RID, Ask, Op, encode_failure, encode_response
+from protocol.runs import read_run, read_single
 from protocol.status import Status
 from protocol.turn import Turn
 from resolver.answering import Answerer
@@ -139,6 +140,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.active = True
+        if self._answer_run(data):
+            return
         try:
             self._stream.feed(data)
             if not self._scheduled:
@@ -182,6 +185,26 @@ class Connection(asyncio.Protocol):
                 self._answer_one(*self._backlog.popleft())
             elif not self._answer_slice():
                 return
+
+    def _answer_run(self, data: bytes) -> bool:
+        """Answer what came in one read where it is plain resolves of one length and nothing else; False, and nothing
+        done, where it is not. Nearly all that is read is so, and costs half of what the careful way takes."""
+        if self._scheduled or self._paused or self._backlog or self._stream.more or self._pending > TURN_BYTES:
+            return False
+        answerer = self._all.answerer
+        single = read_single(data)
+        if single is not None:
+            response = answerer.single(*single)
+            if response is None:
+                return False
+            self._give(1, data, response)
+            return True
+        run = read_run(data, SLICE)
+        parts = answerer.run(*run) if run is not None else None
+        if run is None or parts is None:
+            return False
+        self._give(len(run.echoes), data, b"".join(parts))
+        return True
 
     def _answer_slice(self) -> bool:
         """Take and answer the next requests; False where no further one is complete."""

@@ -15,12 +15,13 @@ from typing import Final
 from protocol.errors import MessageError
 from protocol.framing import decode_one
 from protocol.limits import MAX_AMPLIFICATION, MAX_DATAGRAM_BYTES
-from protocol.messages import encode_response, read_request
+from protocol.messages import encode_response
+from protocol.runs import read_run
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
 from protocol.status import Status
 from registry.store.interface import Reader
-from resolver.answering import Answerer
+from resolver.answering import PARTS, Answerer
 
 Source = tuple[str, int] | tuple[str, int, int, int]
 
@@ -45,7 +46,6 @@ class DatagramDoor:
         """Answer what has arrived; the loop calls this when the socket can be read."""
         receive = self._socket.recvfrom
         wires: list[bytes] = []
-        messages: list[object] = []
         sources: list[Source] = []
         for _ in range(WAKE_UP):
             try:
@@ -54,29 +54,27 @@ class DatagramDoor:
                 break
             except OSError:
                 continue  # an earlier answer was refused at the other end; that is theirs to notice
-            try:
-                messages.append(decode_one(wire))
-            except MessageError:
-                continue  # nobody to answer: there is no rid, and the source may be anybody
             wires.append(wire)
             sources.append(source)
         if wires:
-            self._answer(wires, messages, sources)
+            self._answer(wires, sources)
             self._reader.rest()
 
-    def _answer(self, wires: list[bytes], messages: list[object], sources: list[Source]) -> None:
-        parts = self._answerer.plain(messages)
-        if parts is None:
-            responses = [self._answerer.one(message) for message in messages]
-        else:
-            responses = [head + body for head, body in zip(parts[::2], parts[1::2], strict=True)]
-        leaves = list(map(leaf, wires, responses))
+    def _answer(self, wires: list[bytes], sources: list[Source]) -> None:
+        responses = self._responses(wires)
+        if None in responses:  # nobody to answer: there is no rid, and the source may be anybody
+            kept = [i for i, response in enumerate(responses) if response is not None]
+            wires, sources = [wires[i] for i in kept], [sources[i] for i in kept]
+        answered = [response for response in responses if response is not None]
+        if not answered:
+            return
+        leaves = list(map(leaf, wires, answered))
         seals = seal_turn([1] * len(leaves), leaves, self._key, time.time_ns() // 1_000_000)
         send = self._socket.sendto
-        for wire, message, source, response, seal in zip(wires, messages, sources, responses, seals, strict=True):
+        for wire, source, response, seal in zip(wires, sources, answered, seals, strict=True):
             datagram = response + seal
             if len(datagram) > MAX_DATAGRAM_BYTES or len(datagram) > MAX_AMPLIFICATION * len(wire):
-                datagram = _truncated(message)
+                datagram = encode_response(int.from_bytes(response[2:10], "big"), Status.TRUNCATED, None)
                 if len(datagram) > MAX_AMPLIFICATION * len(wire):
                     continue  # no request is as short as that
             try:
@@ -84,10 +82,17 @@ class DatagramDoor:
             except OSError:
                 continue  # lost, as datagrams may be: the client asks again
 
+    def _responses(self, wires: list[bytes]) -> list[bytes | None]:
+        """A response for each datagram, None for one that cannot be read."""
+        # Clients pad to the same length, so what has come together is read like one client's run.
+        run = read_run(b"".join(wires), WAKE_UP) if len(set(map(len, wires))) == 1 else None
+        parts = self._answerer.run(*run) if run is not None and len(run.echoes) == len(wires) else None
+        if parts is None:
+            return [self._response(wire) for wire in wires]
+        return [b"".join(parts[at : at + PARTS]) for at in range(0, len(parts), PARTS)]
 
-def _truncated(message: object) -> bytes:
-    try:
-        _, rid, _ = read_request(message)
-    except MessageError:
-        rid = 0
-    return encode_response(rid, Status.TRUNCATED, None)
+    def _response(self, wire: bytes) -> bytes | None:
+        try:
+            return self._answerer.one(decode_one(wire))
+        except MessageError:
+            return None

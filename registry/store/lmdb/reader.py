@@ -65,11 +65,9 @@ class LmdbReader:
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         get = (self._txn or self._begin()).get
-        numbers, openers = self._numbers, self._codec.public
-        # Three passes in the interpreter's fast lane take a fifth less time than one loop that does it all.
-        parts = [identifier.partition(b"/") for identifier in identifiers]
+        openers = self._codec.public
         try:
-            found = list(map(get, [numbers[prefix] + suffix for prefix, _, suffix in parts]))
+            found = list(map(get, self._keys(identifiers)))
             return [None if stored is None else openers[stored[-1]](stored) for stored in found]
         except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
@@ -162,6 +160,20 @@ class LmdbReader:
             return None
         row = self._begun().get(prefix, db=self._tables.prefixes)
         return decode_row(row).number.to_bytes(NUMBER_BYTES, "big") if row else None
+
+    def _keys(self, identifiers: Sequence[bytes]) -> list[bytes]:
+        """The keys of identifiers; of one prefix, as in most batches, with one look for its number."""
+        if not identifiers:
+            return []
+        least = min(identifiers)
+        cut = least.find(b"/") + 1
+        # What stands between two that begin alike, in order of bytes, begins so too.
+        if cut and max(identifiers).startswith(least[:cut]):
+            number = self._numbers[least[: cut - 1]]
+            return [number + identifier[cut:] for identifier in identifiers]
+        numbers = self._numbers
+        parts = [identifier.partition(b"/") for identifier in identifiers]
+        return [numbers[prefix] + suffix for prefix, _, suffix in parts]
 
     def _identifier(self, key: bytes) -> bytes:
         prefix = self._begun().get(key[:NUMBER_BYTES], db=self._tables.numbers)
