@@ -11,13 +11,16 @@ come in as arguments, values and bytes go out. Read in this order:
 ``signatures``   signature algorithms by number, keys and key ids
 ``merkle``       the tree and inclusion proofs of RFC 9162
 ``messages``     requests and responses
+``runs``         many plain resolves of one length, read by columns
 ``framing``      a byte stream cut into messages, on either side
 ``seals``        one signature for everything answered in one turn
-``statements``   what zones sign: delegations and online keys
+``statements``   what zones sign: delegations, requests for these, online keys
 ``turn``         what one turn answers, on its way to be sealed
 ``trust``        all rules from the anchor to an answer
 ``node``         what every node answers on every door
 ``answers``      what a verified response says about an identifier
 ``receipts``     a proof to keep
+``referrals``    what a node answers for a prefix that it has delegated
+``relays``       what an authority said, handed on by a recursive node
 ``exchange``     the client's half of a connection: requests out, verified answers in
 """

@@ -89,6 +89,16 @@ MAX_CHAIN: Final = 8
 """Delegations between the anchor and a zone. Top, secondary, enterprise are two; prefixes of 64 bytes
 could hold more, the field does not."""
 
+DELEGATION_TTL_SECONDS: Final = 600
+"""How long a referral may be remembered: the time within which a revoked delegation is gone from all caches."""
+
+MAX_STALE_SECONDS: Final = 86_400
+"""How long beyond its TTL an answer may be used while all servers of its zone are down, unless configured otherwise: a
+day, within what RFC 8767 (section 5) recommends."""
+
+MAX_KNOWN_DELEGATIONS: Final = 100_000
+"""Delegations of which a verifier remembers the newest serial: 40 secondaries with all their enterprises, 100 MB."""
+
 MAX_ONLINE_KEYS: Final = 16
 """Online keys that a node shows at one time: current and next of each serving machine."""
 

@@ -75,6 +75,8 @@ class Ask(IntFlag):
     NOTHING = 0
     ALONE = 1
     """RESOLVE: seal this answer in a bundle of its own, to keep it as a receipt."""
+    PROOF = 2
+    """RESOLVE, to a recursive node: hand on the authority's own answer with its seal (``relays``)."""
     UNSEALED = 1
     """HELLO: leave the seals out on this connection, if the node allows it."""
 

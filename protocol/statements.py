@@ -1,15 +1,18 @@
-"""What zones sign: delegations of their children, and the online keys of their serving machines.
+"""What zones sign: delegations of their children, requests for these, and the online keys of their serving machines.
 
 ::
 
     statement  = [body, signature]            two binaries; signed bytes = context ‖ body
     delegation = [parent, child, serial, not_before, not_after, [key, ...], [address, ...]]
     online key = [zone, node, key, not_before, not_after]
+    request    = [child, [key, ...], [address, ...], made]
     key        = [algorithm, public key]
     address    = [host, tcp_port, udp_port, tls]
 
 The times are seconds since 1970 UTC, both inclusive. A port of 0 means that the address does not serve it. Prefixes
-are in normal form. The body travels as the bytes that were signed and is never encoded again.
+are in normal form. A request is signed by the first of its keys: whoever asks for a delegation holds the zone's key;
+that they are entitled to the prefix is for the parent to know. The body travels as the bytes that were signed and is
+never encoded again.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
-from protocol.errors import MessageError, Rule
+from protocol.errors import MessageError, NotVerified, Rule
 from protocol.limits import MAX_PREFIX_BYTES, MAX_STATEMENT_BYTES
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
@@ -31,8 +34,16 @@ MALFORMED: Final = Rule(
     "字节内容不是合法的{kind}：{reason}",
 )
 
+NOT_BY_ITS_KEY: Final = Rule(
+    "statement.not-by-its-key",
+    Status.NOT_VERIFIED,
+    "the delegation request for '{child}' is not signed by the key that it names",
+    "“{child}”的授权申请不是由其所列密钥签署的",
+)
+
 DELEGATION_CONTEXT: Final = b"biaoshi delegation 1\x00"
 ONLINE_KEY_CONTEXT: Final = b"biaoshi online key 1\x00"
+REQUEST_CONTEXT: Final = b"biaoshi delegation request 1\x00"
 
 _Prefix = Annotated[str, msgspec.Meta(max_length=MAX_PREFIX_BYTES)]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -63,6 +74,13 @@ class _Delegation(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_f
     addresses: Annotated[list[Address], msgspec.Meta(max_length=16)]
 
 
+class _Request(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    child: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PREFIX_BYTES)]
+    keys: Annotated[list[_Key], msgspec.Meta(min_length=1, max_length=4)]
+    addresses: Annotated[list[Address], msgspec.Meta(max_length=16)]
+    made: _Seconds
+
+
 class _OnlineKey(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     zone: _Prefix
     node: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -78,6 +96,7 @@ class _Statement(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fi
 
 _decode_statement = msgspec.msgpack.Decoder(_Statement).decode
 _decode_delegation = msgspec.msgpack.Decoder(_Delegation).decode
+_decode_request = msgspec.msgpack.Decoder(_Request).decode
 _decode_online_key = msgspec.msgpack.Decoder(_OnlineKey).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -103,11 +122,26 @@ class Delegation:
                 self.serial,
                 self.not_before,
                 self.not_after,
-                [_Key(key.algorithm, key.raw) for key in self.keys],
+                _wires(self.keys),
                 list(self.addresses),
             )
         )
         return _sign(DELEGATION_CONTEXT, body, parent_key)
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationRequest:
+    """A zone's wish to be delegated: under these keys, at these addresses; ``made`` is when it was signed."""
+
+    child: str
+    keys: tuple[PublicKey, ...]
+    addresses: tuple[Address, ...]
+    made: int
+
+    def sign(self, zone_key: SigningKey) -> bytes:
+        """The signed request; ``zone_key`` is the secret half of the first key."""
+        body = _encode(_Request(self.child, _wires(self.keys), list(self.addresses), self.made))
+        return _sign(REQUEST_CONTEXT, body, zone_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +192,25 @@ def read_delegation(statement: bytes) -> Unverified[Delegation]:
         wire.serial,
         wire.not_before,
         wire.not_after,
-        tuple(PublicKey(key.algorithm, key.raw) for key in wire.keys),
+        _keys(wire.keys),
         tuple(wire.addresses),
     )
     return Unverified(claim, DELEGATION_CONTEXT + body, signature)
+
+
+def read_request(statement: bytes) -> DelegationRequest:
+    """Read a delegation request and check that its first key signed it. Raises :class:`MessageError`,
+    :class:`NotVerified`."""
+    kind = "delegation request"
+    body, signature = _open(statement, kind)
+    try:
+        wire = _decode_request(body)
+    except _DECODER_ERRORS as error:
+        raise MessageError(MALFORMED, kind=kind, reason=str(error)) from None
+    keys = _keys(wire.keys)
+    if not keys[0].verifies(signature, REQUEST_CONTEXT + body):
+        raise NotVerified(NOT_BY_ITS_KEY, child=wire.child)
+    return DelegationRequest(wire.child, keys, tuple(wire.addresses), wire.made)
 
 
 def read_online_key(statement: bytes) -> Unverified[OnlineKey]:
@@ -176,6 +225,14 @@ def read_online_key(statement: bytes) -> Unverified[OnlineKey]:
         wire.zone, wire.node, PublicKey(wire.key.algorithm, wire.key.raw), wire.not_before, wire.not_after
     )
     return Unverified(claim, ONLINE_KEY_CONTEXT + body, signature)
+
+
+def _wires(keys: tuple[PublicKey, ...]) -> list[_Key]:
+    return [_Key(key.algorithm, key.raw) for key in keys]
+
+
+def _keys(wires: list[_Key]) -> tuple[PublicKey, ...]:
+    return tuple(PublicKey(wire.algorithm, wire.raw) for wire in wires)
 
 
 _DECODER_ERRORS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)

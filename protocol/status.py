@@ -49,9 +49,11 @@ class Status(IntEnum):
     NOT_FOUND = 100, 404, Exit.NOT_FOUND, "no such identifier is registered", "标识不存在"
     WITHDRAWN = 101, 410, Exit.NOT_FOUND, "the identifier was withdrawn", "标识已注销"
     NOT_RESPONSIBLE = 102, 421, Exit.NOT_FOUND, "this node does not serve that prefix", "本节点不负责该前缀"
+    REFERRAL = 103, 307, Exit.NOT_FOUND, "another node serves that prefix; ask there", "该前缀由另一节点负责"
 
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"
+    DIVERGED = 203, 409, Exit.CONFLICT, "the feed is not the one that was followed", "变更流与所跟随的不是同一条"
     UNKNOWN = 202, 504, Exit.UNREACHABLE, "the outcome is not known; send it again", "结果未知，请重新发送"
 
     BAD_REQUEST = 300, 400, Exit.BAD_INPUT, "the request is not understood", "请求无法识别"
@@ -79,6 +81,7 @@ class Status(IntEnum):
     UNREACHABLE = 504, 504, Exit.UNREACHABLE, "no answer from the node", "节点无应答"
     STORE_FAILED = 505, 500, Exit.STORE, "the store cannot be read or written", "存储无法读写"
     SETTINGS = 506, 500, Exit.SETTINGS, "configuration or files are not usable", "配置或文件不可用"
+    UNRESOLVED = 507, 502, Exit.UNREACHABLE, "no server of the zone answered as it should", "该区域无服务器正确应答"
 
     @classmethod
     def named(cls, code: int) -> Status:

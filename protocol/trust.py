@@ -7,24 +7,30 @@ comes from strangers and is believed link by link:
    prefix that the one before handed over, and each hands over a prefix strictly below its own.
 2. Each delegation is signed by the anchor's key, or by a key that the one before names.
 3. Each delegation is within its validity at the moment of judgement.
-4. An online key is signed by a key of the zone where the chain ends, and names that zone.
+4. An online key is signed by a key of the zone where the chain ends, and names that zone. (One that is not counts for
+   nothing; while keys roll over, a chain may show some that a verifier cannot judge.)
 5. A seal names a known online key that was valid, like every delegation above it, at the seal's time.
 6. A seal's time lies within ``CLOCK_TOLERANCE_MS`` of the verifier's clock. (A receipt has no such rule: what it
    proves is what was said then.)
 7. The seal's signature covers time, tree size and the root to which its path leads from the bundle's leaf.
 8. A zone speaks only for identifiers under its own prefix.
+9. Of two delegations of one prefix the one with the higher serial holds, whichever was seen first; an older one that is
+   still shown by some server is read as the newest that is known.
+10. A referral is a delegation by the very zone that gave it, for a prefix at or above the one that was asked for.
 
 What has passed is a :class:`Proof` or a :class:`Zone`; nothing else makes these.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from protocol.errors import NotVerified, Rule
 from protocol.identifiers import covers, normal_prefix_text
-from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_ONLINE_KEYS
+from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_KNOWN_DELEGATIONS, MAX_ONLINE_KEYS
 from protocol.merkle import root_from_proof
 from protocol.seals import Seal, signed_bytes
 from protocol.signatures import PublicKey
@@ -81,6 +87,11 @@ BAD_PATH: Final = _rule(
     "bad-path", "the seal's path does not fit its place in the tree", "签章的路径与其在树中的位置不符"
 )
 BAD_SEAL: Final = _rule("bad-seal", "the seal does not cover this question and this answer", "签章不覆盖该问题与该应答")
+LAME_REFERRAL: Final = _rule(
+    "lame-referral",
+    "zone '{zone}' referred the question for '{prefix}' to '{child}' under '{parent}', which leads nowhere",
+    "区域“{zone}”把对“{prefix}”的查询转给了“{parent}”之下的“{child}”，无法继续",
+)
 FOREIGN: Final = _rule(
     "foreign-identifier", "zone '{zone}' has no say over {identifier}", "区域“{zone}”无权应答 {identifier}"
 )
@@ -91,15 +102,26 @@ KNOWN_HEADS: Final = 256
 
 
 class TrustAnchor(NamedTuple):
-    """Where trust begins: a zone's prefix in normal form ("" is the root) and its public key."""
+    """Where trust begins: a zone's prefix in normal form ("" is the root) and its public key; while that key rolls
+    over, the ``next`` one beside it."""
 
     prefix: str
     key: PublicKey
+    next: PublicKey | None = None
 
     @classmethod
-    def parse(cls, prefix: str, key: str) -> TrustAnchor:
+    def parse(cls, prefix: str, key: str, following: str | None = None) -> TrustAnchor:
         """An anchor from the texts of an anchor file. Raises :class:`~protocol.errors.InvalidInput`."""
-        return cls(normal_prefix_text(prefix) if prefix else "", PublicKey.parse(key))
+        return cls(
+            normal_prefix_text(prefix) if prefix else "",
+            PublicKey.parse(key),
+            PublicKey.parse(following) if following else None,
+        )
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The keys that vouch for the zone."""
+        return (self.key, self.next) if self.next else (self.key,)
 
 
 class Chain(NamedTuple):
@@ -147,12 +169,15 @@ class Verifier:
         self._tolerance_ms = tolerance_ms
         self._keys: dict[bytes, _TrustedKey] = {}
         self._heads: set[bytes] = set()  # signatures found good: connections served in one turn share theirs
+        self._newest: dict[str, Delegation] = {}  # by child
 
     def learn(self, chain: Chain, now_ms: int) -> Zone:
         """Verify a chain as of ``now_ms`` and remember its online keys. Raises :class:`NotVerified` or
         :class:`~protocol.errors.MessageError`, and then remembers nothing of it."""
-        zone = verify_zone(self.anchor, chain.delegations, now_ms // 1000)
+        zone = verify_zone(self.anchor, chain.delegations, now_ms // 1000, self._newest)
         online = verify_online_keys(zone, chain.online_keys)
+        for delegation in zone.delegations:
+            self._note(delegation)
         self._keys = {
             key_id: trusted
             for key_id, trusted in self._keys.items()
@@ -161,6 +186,39 @@ class Verifier:
         for key in online:
             self._keys[key.key.id] = _TrustedKey(zone, key)
         return zone
+
+    def refer(self, proof: Proof, statement: bytes, prefix: str, now_ms: int) -> Delegation:
+        """Verify the delegation in a referral, given under ``proof`` to a question for ``prefix``: rules 2, 3, 9, 10.
+        Raises :class:`NotVerified` or :class:`~protocol.errors.MessageError`."""
+        unverified = read_delegation(statement)
+        claim, zone = unverified.claim, proof.zone
+        if claim.parent != zone.prefix or claim.child == zone.prefix or not covers(claim.child, prefix):
+            raise NotVerified(LAME_REFERRAL, zone=zone.prefix, prefix=prefix, child=claim.child, parent=claim.parent)
+        if not covers(zone.prefix, claim.child):
+            raise NotVerified(SIDEWAYS, parent=zone.prefix, child=claim.child)
+        _check_signature("delegation", unverified, zone.keys, zone.prefix)
+        claim = _newer(claim, self._newest.get(claim.child))
+        _check_window("delegation", claim.not_before, claim.not_after, now_ms // 1000)
+        self._note(claim)
+        return claim
+
+    def forget(self, child: str) -> None:
+        """Believe nothing any more that rests on the delegation of ``child``: its parent has revoked it."""
+        self._drop(child)
+
+    def _note(self, claim: Delegation) -> None:
+        """Remember a verified delegation as the newest; keys that only an older one vouched for are forgotten."""
+        known = self._newest.pop(claim.child, None)
+        if known is not None and not set(known.keys) <= set(claim.keys):
+            self._drop(claim.child)
+        if len(self._newest) >= MAX_KNOWN_DELEGATIONS:
+            del self._newest[next(iter(self._newest))]  # the one that was seen longest ago
+        self._newest[claim.child] = claim
+
+    def _drop(self, child: str) -> None:
+        self._keys = {
+            key_id: trusted for key_id, trusted in self._keys.items() if not covers(child, trusted.zone.prefix)
+        }
 
     def knows(self, key_id: bytes) -> bool:
         """Whether a chain has vouched for the online key."""
@@ -196,14 +254,18 @@ class Verifier:
 
 
 _ALWAYS: Final = (1 << 63) - 1
+_NOTHING: Final[Mapping[str, Delegation]] = MappingProxyType({})
 
 
-def verify_zone(anchor: TrustAnchor, delegations: tuple[bytes, ...], at: int) -> Zone:
-    """Verify delegations from the anchor down as of ``at`` (seconds): rules 1 to 3."""
+def verify_zone(
+    anchor: TrustAnchor, delegations: tuple[bytes, ...], at: int, newest: Mapping[str, Delegation] = _NOTHING
+) -> Zone:
+    """Verify delegations from the anchor down as of ``at`` (seconds): rules 1 to 3, and 9 where the ``newest`` verified
+    ones are given, by child."""
     if len(delegations) > MAX_CHAIN:
         raise NotVerified(LONG_CHAIN, count=len(delegations), limit=MAX_CHAIN)
     prefix = anchor.prefix
-    keys: tuple[PublicKey, ...] = (anchor.key,)
+    keys = anchor.keys
     not_before, not_after = 0, _ALWAYS
     claims: list[Delegation] = []
     for statement in delegations:
@@ -214,6 +276,7 @@ def verify_zone(anchor: TrustAnchor, delegations: tuple[bytes, ...], at: int) ->
         if claim.child == prefix or not covers(prefix, claim.child):
             raise NotVerified(SIDEWAYS, parent=prefix, child=claim.child)
         _check_signature("delegation", unverified, keys, prefix)
+        claim = _newer(claim, newest.get(claim.child))
         _check_window("delegation", claim.not_before, claim.not_after, at)
         prefix, keys = claim.child, claim.keys
         not_before, not_after = max(not_before, claim.not_before), min(not_after, claim.not_after)
@@ -232,14 +295,19 @@ def verify_online_keys(zone: Zone, statements: tuple[bytes, ...]) -> list[Online
         unverified = read_online_key(statement)
         if unverified.claim.zone != zone.prefix:
             raise NotVerified(OTHER_ZONE, zone=unverified.claim.zone, expected=zone.prefix)
-        _check_signature("online key", unverified, zone.keys, zone.prefix)
-        verified.append(unverified.claim)
+        if any(unverified.signed_by(key) for key in zone.keys):
+            verified.append(unverified.claim)
+    if not verified:
+        raise NotVerified(BAD_SIGNATURE, what="online key", by=zone.prefix)
     return verified
 
 
-def _check_signature(
-    what: str, statement: Unverified[Delegation] | Unverified[OnlineKey], keys: tuple[PublicKey, ...], by: str
-) -> None:
+def _newer(claim: Delegation, known: Delegation | None) -> Delegation:
+    """Rule 9: the one with the higher serial; both are signed by the same parent."""
+    return known if known is not None and known.parent == claim.parent and known.serial > claim.serial else claim
+
+
+def _check_signature(what: str, statement: Unverified[Delegation], keys: tuple[PublicKey, ...], by: str) -> None:
     if not any(statement.signed_by(key) for key in keys):
         raise NotVerified(BAD_SIGNATURE, what=what, by=by)
 
