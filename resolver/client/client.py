@@ -17,7 +17,10 @@ from protocol.messages import Ask, Op, refusal
 from protocol.receipts import encode_receipt
 from protocol.status import Status
 from protocol.trust import Chain, TrustAnchor, Verifier
-from resolver.client.connection import DatagramConnection, StreamConnection
+from resolver.client.connection import StreamConnection
+from resolver.client.datagram import Question
+from resolver.client.datagrams import Datagrams
+from resolver.client.pace import BUSY, pause
 
 TIMED_OUT: Final = Rule(
     "client.timed-out",
@@ -38,14 +41,6 @@ first answers come soon."""
 
 WINDOW: Final = 8
 """Such requests that wait for their answers at one time: bounds the memory of a stream of any length."""
-
-FIRST_PAUSE_S: Final = 0.05
-"""Seconds before the first repetition; each further one waits twice as long."""
-
-UDP_PATIENCE_S: Final = 0.5
-"""Seconds after which a datagram counts as lost."""
-
-_RETRYABLE: Final = frozenset({Status.OVERLOADED, Status.SHUTTING_DOWN})
 
 AnyAnswer = TypeVar("AnyAnswer", bound=UnprovenAnswer)
 
@@ -158,23 +153,31 @@ class _Resolving(Generic[AnyAnswer]):
                     raise MessageError(BAD_REPLY, operation="resolve-many")
         return answers
 
-    async def _ask(self, op: Op, *arguments: object) -> UnprovenReply:
-        reply, _ = await self._ask_with_chain(op, *arguments)
+    def _until(self) -> float:
+        """When the time of a call that begins now is over, by the loop's clock."""
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def _ask(self, op: Op, *arguments: object, until: float | None = None) -> UnprovenReply:
+        reply, _ = await self._ask_with_chain(op, *arguments, until=until)
         return reply
 
-    async def _ask_with_chain(self, op: Op, *arguments: object) -> tuple[UnprovenReply, Chain | None]:
-        """Ask until somebody answers. The time is divided among the attempts, so that a server which hangs leaves
-        some for the next."""
+    async def _ask_with_chain(
+        self, op: Op, *arguments: object, until: float | None = None
+    ) -> tuple[UnprovenReply, Chain | None]:
+        """Ask until somebody answers, or until the time of the call is over where this is a part of one. What is left
+        is divided among the attempts that are left, so that a server which hangs leaves some for the next."""
+        loop = asyncio.get_running_loop()
+        until = self._until() if until is None else until
         failure: Unreachable | Refused | None = None
-        patience = self._timeout / (self._retries + 1)
         for attempt in range(self._retries + 1):
+            patience = (until - loop.time()) / (self._retries + 1 - attempt)
             server = self._servers[self._turn % len(self._servers)]
             self._turn += 1
             connection: StreamConnection | None = None
             try:
                 async with asyncio.timeout(patience):
                     if attempt:
-                        await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (attempt - 1), patience / 2))
+                        await asyncio.sleep(min(pause(attempt - 1), patience / 2))
                     connection = await self._connection(server)
                     reply = await connection.ask(op, *arguments)
             except TimeoutError:
@@ -185,7 +188,7 @@ class _Resolving(Generic[AnyAnswer]):
             except Unreachable as error:
                 failure = error
                 continue
-            if Status.named(reply.status) not in _RETRYABLE:
+            if Status.named(reply.status) not in BUSY:
                 return reply, connection.chain
             failure = refusal(reply.status, reply.payload)
         assert failure is not None
@@ -213,9 +216,9 @@ class Client(_Resolving[Answer]):
     """Resolves and verifies every answer from ``anchor``.
 
     ``servers`` are tried in turn; each has up to ``connections`` connections, requests are pipelined on them.
-    ``timeout`` is in seconds for one call, its up to ``retries`` repetitions included. ``tolerance_ms`` is how far
-    a seal's time may be from this machine's clock. ``udp`` resolves single identifiers by datagram, and over TCP
-    what does not fit.
+    ``timeout`` is in seconds for one call (of a stream, for each of its requests), its up to ``retries`` repetitions
+    included. ``tolerance_ms`` is how far a seal's time may be from this machine's clock. ``udp`` resolves single
+    identifiers by datagram, and over TCP what does not fit or, after as many repetitions, is not answered.
     """
 
     def __init__(
@@ -229,34 +232,32 @@ class Client(_Resolving[Answer]):
         tolerance_ms: int = CLOCK_TOLERANCE_MS,
         udp: bool = False,
     ) -> None:
-        self._datagrams: DatagramConnection | None = None
-        self._udp = udp
-        self._anchored = Verifier(anchor, tolerance_ms)
-        super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=self._anchored)
+        verifier = Verifier(anchor, tolerance_ms)
+        super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=verifier)
+        self._datagrams = Datagrams(self._servers, verifier) if udp else None
 
     async def close(self) -> None:
         if self._datagrams is not None:
             self._datagrams.close()
-            self._datagrams = None
         await super().close()
 
     async def resolve(self, identifier: str) -> Answer:
         """The verified answer for one identifier."""
-        if self._udp:
-            wire = normal_text(identifier)
-            reply = await self._ask_by_datagram(wire)
-            if isinstance(reply, Reply):
-                return self._answer(wire, reply.status, reply.payload, reply)
-        return await super().resolve(identifier)
+        if self._datagrams is None:
+            return await super().resolve(identifier)
+        wire = normal_text(identifier)
+        reply = await self._ask_by_datagram(self._datagrams, wire)
+        return self._answer(wire, reply.status, reply.payload, reply)
 
     async def receipt(self, identifier: str) -> tuple[Answer, bytes]:
         """The answer, and a receipt of it: proof for anybody who has the anchor, to keep and check offline."""
         wire = normal_text(identifier)
-        reply, chain = await self._ask_with_chain(Op.RESOLVE, wire, int(Ask.ALONE))
+        until = self._until()
+        reply, chain = await self._ask_with_chain(Op.RESOLVE, wire, int(Ask.ALONE), until=until)
         answer = self._answer(wire, reply.status, reply.payload, reply)
         evidence = reply.evidence if isinstance(reply, Reply) else None
         if chain is None:
-            chain = read_chain((await self._ask(Op.CHAIN)).payload)
+            chain = read_chain((await self._ask(Op.CHAIN, until=until)).payload)
         if not isinstance(evidence, Evidence):
             raise MessageError(BAD_REPLY, operation="resolve alone")
         return answer, encode_receipt(*evidence, chain)
@@ -265,20 +266,23 @@ class Client(_Resolving[Answer]):
         assert isinstance(reply, Reply)
         return read_answer(identifier, status, payload, reply.proof)
 
-    async def _ask_by_datagram(self, identifier: bytes) -> UnprovenReply | None:
-        """The reply over UDP; None where it does not fit, or none came in time."""
-        if self._datagrams is None or not self._datagrams.usable:
-            self._datagrams = await DatagramConnection.open(self._servers[0], self._anchored)
-        for _ in range(self._retries + 1):
-            try:
-                async with asyncio.timeout(UDP_PATIENCE_S):
-                    reply = await self._datagrams.ask_resolve(identifier)
-            except TimeoutError:
-                continue
-            except Unreachable:
-                return None
-            return None if reply.status == Status.TRUNCATED else reply
-        return None
+    async def _ask_by_datagram(self, datagrams: Datagrams, identifier: bytes) -> UnprovenReply:
+        """Ask over UDP, and over TCP what does not fit or is not answered, all within the time of one call."""
+        until = self._until()
+        question = Question(identifier)
+        try:
+            reply = await datagrams.ask(question, self._retries, self._timeout)
+            if reply is None:
+                try:
+                    reply = await self._ask(Op.RESOLVE, identifier, until=until)
+                    datagrams.tcp_answered(question)
+                except Unreachable:
+                    if not isinstance(question.reply, Reply):
+                        raise
+                    reply = question.reply  # the true answer has come after all
+            return reply
+        finally:
+            question.close()
 
 
 class UnverifiedClient(_Resolving[UnprovenAnswer]):
