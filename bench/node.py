@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 SERVER_CORE: Final = "0"
 GENERATOR_CORE: Final = "1"
 START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 60.0
 
 
 class BenchFailed(Exception):
@@ -52,7 +53,9 @@ class Node:
         run = self.directory / "run.json"
         while not run.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise BenchFailed("the node did not start:\n" + (self.directory / "log").read_text("utf-8"))
+                said = (self.directory / "log").read_text("utf-8")
+                self.__exit__()
+                raise BenchFailed("the node did not start:\n" + said)
             time.sleep(0.05)
         self._run = json.loads(run.read_text("utf-8"))
         return self
@@ -60,7 +63,7 @@ class Node:
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(START_SECONDS)
+            self._process.wait(STOP_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def port(self, side: str) -> int:

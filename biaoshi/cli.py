@@ -96,7 +96,11 @@ def renew(
     """
     settings = load_settings(config)
     claim = renew_node(settings, zone_key or settings.path(ZONE_KEY), days)
-    print(f"online key {claim.key.id.hex()} valid for {days} days; restart the node to use it")
+    print((_RENEWED_ZH if language() == "zh" else _RENEWED_EN).format(claim.key.id.hex(), days))
+
+
+_RENEWED_EN = "online key {} valid for {} days; restart the node to use it"
+_RENEWED_ZH = "在线密钥 {} 已生成，有效期 {} 天，重启节点后生效"
 
 
 @app.command(epilog="Example: biaoshi key keys/writer.pem")

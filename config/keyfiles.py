@@ -61,11 +61,19 @@ def write_secret(path: Path, seed: bytes) -> None:
     except FileExistsError:
         raise BadKeyFile(f"{path} exists already; it is not overwritten", f"{path} 已存在，不会覆盖") from None
     except OSError as error:
-        raise BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+        raise _unwritable(path, error) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink()  # half a key would stand in the way of a whole one
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> BadKeyFile:
+    return BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}")
 
 
 def read_secret(path: Path) -> bytes:
@@ -133,7 +141,7 @@ def read_anchor(path: Path) -> AnchorFile:
             f"the anchor file {path} cannot be read: {error.strerror}; name it with --anchor, or a node with --node",
             f"无法读取信任锚文件 {path}：{error.strerror}；请用 --anchor 指定，或用 --node 指定节点目录",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         raise BadKeyFile(
             f"{path} is no anchor file: two lines of TOML, prefix and key",
             f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",

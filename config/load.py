@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 import msgspec
 
-from config.settings import Role, Settings
+from config.settings import RegistrySettings, ResolverSettings, Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")
 _WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
@@ -63,13 +64,14 @@ def load_settings(path: Path) -> Settings:
         ) from None
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadConfiguration(path, [Problem("", f"it is not TOML: {error}", f"不是合法的 TOML：{error}")]) from None
     problems: list[Problem] = []
-    settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
+    settings = _section(Settings, raw, "", problems)
     problems += _meaning(raw)
     if problems or not isinstance(settings, Settings):
         raise BadConfiguration(path, problems)
+    settings.directory = str(path.resolve().parent)
     return settings
 
 
@@ -80,7 +82,8 @@ def template(role: str) -> str:
 
 def toml_string(text: str) -> str:
     """``text`` as a TOML string."""
-    return json.dumps(text, ensure_ascii=False)  # the escapes of JSON are TOML's as well
+    # The escapes of JSON are TOML's as well; TOML wants one more.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def fill(text: str, options: dict[str, str]) -> str:
@@ -104,9 +107,9 @@ def fill(text: str, options: dict[str, str]) -> str:
 def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[Problem]) -> Any:
     """Convert one table field by field, so that one problem does not hide the next; None where there were any."""
     hints = get_type_hints(type_, include_extras=True)
-    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    fields = {field.name: field for field in msgspec.structs.fields(type_) if field.name != "directory"}
     before = len(problems)
-    for name in raw.keys() - fields.keys():
+    for name in [one for one in raw if one not in fields]:
         close = difflib.get_close_matches(name, fields, n=1)
         en = f"; did you mean '{close[0]}'?" if close else ""
         zh = f"，是否应为“{close[0]}”？" if close else ""
@@ -155,8 +158,33 @@ def _unfit(name: str, raw: Any, hint: Any, message: str) -> Problem:
     if get_origin(hint) is Literal:
         choices = ", ".join(get_args(hint))
         return Problem(name, f"{raw!r} is not one of {choices}", f"{raw!r} 不在可选值之内：{choices}")
-    reason = message.split(" - at ")[0].replace("`", "")  # the library's sentence without its path notation
-    return Problem(name, f"{raw!r} will not do: {reason}", f"{raw!r} 不合法：{reason}")
+    reason, _, place = message.partition(" - at `$")
+    if place and isinstance(raw, list):  # an entry of a list: [2]
+        place = place.rstrip("`")
+        name, raw = name + place, raw[int(place.strip("[]"))]
+    en, zh = _wanted(reason)
+    return Problem(name, f"{raw!r} will not do: {en}", f"{raw!r} 不合法：{zh}")
+
+
+_WANTED: Final[dict[str, tuple[str, str]]] = {
+    r"Expected `int` >= (\d+)": ("it is at least {}", "不得小于 {}"),
+    r"Expected `int` <= (\d+)": ("it is at most {}", "不得大于 {}"),
+    r"Expected `str` of length >= 1": ("it must not be empty", "不能为空"),
+    r"Expected `str` of length <= (\d+)": ("it has at most {} characters", "最多 {} 个字符"),
+    r"Expected `array` of length >= 1": ("at least one is needed", "至少需要一项"),
+    r"Expected `int`.*": ("write a whole number, like 26410", "应为整数，如 26410"),
+    r"Expected `bool`.*": ("write true or false", "应为 true 或 false"),
+    r"Expected `str`.*": ('write text between quotes, like "text"', '应为带引号的文本，如 "text"'),
+    r"Expected `array`.*": ('write a list, like ["one", "two"]', '应为列表，如 ["one", "two"]'),
+}
+"""The library's sentences, and ours for them."""
+
+
+def _wanted(reason: str) -> tuple[str, str]:
+    for pattern, (en, zh) in _WANTED.items():
+        if found := re.fullmatch(pattern, reason):
+            return en.format(*found.groups()), zh.format(*found.groups())
+    return reason, reason
 
 
 def _meaning(raw: dict[str, Any]) -> list[Problem]:
@@ -165,26 +193,39 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    zone = prefix.upper() if isinstance(prefix, str) and _is_prefix(prefix) else None
+    zone = _normal(prefix) if isinstance(prefix, str) and _is_prefix(prefix) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
             "node.prefix", f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes",
             f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节",
         ))  # fmt: skip
-    port = registry.get("port")
-    if port and port == resolver.get("port") and registry.get("host") == resolver.get("host"):
+    problems += _address_meaning(resolver, registry)
+    writers = registry.get("writers")
+    seen: dict[str, str] = {}
+    for i, writer in enumerate(writers if isinstance(writers, list) else []):
+        if isinstance(writer, dict):
+            problems += _writer_meaning(writer, f"registry.writers[{i}]", zone, seen)
+    return problems
+
+
+def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list[Problem]:
+    problems = [
+        Problem(f"{name}.host", f"{host!r} is no host name and no address", f"{host!r} 不是主机名，也不是地址")
+        for name, table in (("resolver", resolver), ("registry", registry))
+        if isinstance(host := table.get("host"), str) and not _is_host(host)
+    ]
+    host, port = (registry.get(name, getattr(RegistrySettings(), name)) for name in ("host", "port"))
+    other_host, other_port = (resolver.get(name, getattr(ResolverSettings(), name)) for name in ("host", "port"))
+    if port and port == other_port and (host == other_host or host in _ANY_ADDRESS or other_host in _ANY_ADDRESS):
         problems.append(Problem(
             "registry.port", f"{port} is resolver.port as well; the two need their own",
             f"{port} 与 resolver.port 相同，两者须使用不同端口",
         ))  # fmt: skip
-    writers = registry.get("writers")
-    for i, writer in enumerate(writers if isinstance(writers, list) else []):
-        if isinstance(writer, dict):
-            problems += _writer_meaning(writer, f"registry.writers[{i}]", zone)
     return problems
 
 
-def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> list[Problem]:
+def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: dict[str, str]) -> list[Problem]:
+    """``seen``: the keys of the writers before this one, and where they stand."""
     problems: list[Problem] = []
     key, prefixes = writer.get("key"), writer.get("prefixes")
     if isinstance(key, str) and not _WRITER_KEY.fullmatch(key):
@@ -192,10 +233,15 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> lis
             f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
             "公钥应为 ed25519: 加 44 个 base64 字符",
         ))  # fmt: skip
+    elif isinstance(key, str) and seen.setdefault(key, where) != where:
+        problems.append(Problem(
+            f"{where}.key", f"{seen[key]} has this key already; list all its prefixes there",
+            f"{seen[key]} 已使用此公钥，请把其全部前缀写在那里",
+        ))  # fmt: skip
     foreign = [
         below for below in (prefixes if isinstance(prefixes, list) else [])
         if zone and isinstance(below, str)
-        and not (below.upper() == zone or (below.upper().startswith(zone + ".") and _is_prefix(below)))
+        and not (_normal(below) == zone or (_normal(below).startswith(zone + ".") and _is_prefix(below)))
     ]  # fmt: skip
     problems += [
         Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",
@@ -212,3 +258,16 @@ def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _is_prefix(text: str) -> bool:
     return _PREFIX.fullmatch(text) is not None and len(text.encode()) <= 64
+
+
+def _normal(prefix: str) -> str:
+    """The form in which prefixes compare: ASCII letters in upper case, others as they are."""
+    return prefix.encode().upper().decode()
+
+
+def _is_host(text: str) -> bool:
+    """Whether this may be looked up at all: what the resolver of names takes, whether there is such a host or not."""
+    try:
+        return bool(text.encode("idna")) and "\0" not in text
+    except UnicodeError:
+        return False

@@ -30,6 +30,7 @@ from protocol.records import (
 )
 from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
+from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
@@ -283,4 +284,5 @@ JUDGES: Final[dict[str, Judge]] = {
     "receipt": judge_receipt,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
+    **DOORS,
 }
