@@ -35,7 +35,10 @@ app = typer.Typer(
 @app.command(epilog="Example: biaoshi init secondary --prefix 88.118 --dir ./node")
 def init(
     role: Annotated[str, typer.Argument(help=" or ".join(ROLES))],
-    prefix: Annotated[str, typer.Option(help="The zone this node is authoritative for, for example 88.118.")],
+    prefix: Annotated[
+        str,
+        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
+    ],
     directory: Annotated[
         Path, typer.Option("--dir", help="A new or empty directory for keys, configuration and store.")
     ],

@@ -11,7 +11,7 @@ from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, wr
 from config.load import fill, template, toml_string
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix_text
+from protocol.identifiers import normal_prefix_text, normal_zone_text
 from protocol.signatures import SigningKey
 from protocol.statements import OnlineKey
 from protocol.status import Status
@@ -42,7 +42,7 @@ WRITER_KEY: Final = "keys/writer.pem"
 def make_node(role: str, prefix: str, directory: Path, *, port: int | None = None) -> Path:
     """Make a node in ``directory`` and return its configuration file. Raises :class:`SettingsError`; a directory in
     which something went wrong has no configuration file."""
-    zone = normal_prefix_text(prefix)
+    zone = normal_zone_text(prefix) if role == "top" else normal_prefix_text(prefix)
     try:
         if directory.exists() and any(directory.iterdir()):
             raise SettingsError(NOT_EMPTY, path=str(directory))
@@ -50,7 +50,7 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
         os.chmod(directory / "keys", 0o700)
         zone_key = _make_key(directory / ZONE_KEY)
         writer_key = _make_key(directory / WRITER_KEY)
-        name = f"{role}-{zone}"[:64]
+        name = f"{role}-{zone or 'root'}"[:64]
         renew(zone, name, directory / ZONE_KEY, directory / "keys/online.pem", directory / "keys/online.statement")
         write_anchor(directory / ANCHOR_NAME, AnchorFile(zone, str(zone_key.public)))
         LmdbStore(directory / "store").close()
@@ -90,7 +90,7 @@ def renew(zone: str, name: str, zone_key: Path, online: Path, statement: Path, d
 
 def renew_node(settings: Settings, zone_key: Path, days: int) -> OnlineKey:
     """Renew the online key of a configured node. Raises :class:`SettingsError`."""
-    zone = normal_prefix_text(settings.node.prefix)
+    zone = normal_zone_text(settings.node.prefix)
     online, statement = settings.path(settings.keys.online), settings.path(settings.keys.statement)
     try:
         return renew(zone, settings.node.name, zone_key, online, statement, days)

@@ -23,7 +23,7 @@ from config.keyfiles import read_identity
 from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix_text
+from protocol.identifiers import normal_zone_text
 from protocol.node import check_own_key
 from protocol.signatures import SigningKey
 from protocol.status import Status
@@ -128,7 +128,7 @@ async def supervise(settings: Settings, config: Path) -> None:
     """Run a node until SIGTERM or SIGINT. Raises :class:`SettingsError` where it cannot start."""
     log = set_up_log(settings.log, "supervisor")
     identity = read_identity(settings)
-    zone = normal_prefix_text(settings.node.prefix)
+    zone = normal_zone_text(settings.node.prefix)
     check_own_key(identity.statement, SigningKey(identity.seed).public, zone, int(time.time()))
     stop = stop_event()
     resolver, registry = settings.resolver, settings.registry

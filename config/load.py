@@ -165,11 +165,14 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    zone = prefix.upper() if isinstance(prefix, str) and _is_prefix(prefix) else None
+    is_root = prefix == "" and node.get("role") == "top"
+    zone = prefix.upper() if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
-            "node.prefix", f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes",
-            f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节",
+            "node.prefix",
+            f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes; the root, which is "
+            "empty, is for the role top",
+            f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节；空前缀（根）仅用于 top 角色",
         ))  # fmt: skip
     port = registry.get("port")
     if port and port == resolver.get("port") and registry.get("host") == resolver.get("host"):
@@ -194,8 +197,7 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> lis
         ))  # fmt: skip
     foreign = [
         below for below in (prefixes if isinstance(prefixes, list) else [])
-        if zone and isinstance(below, str)
-        and not (below.upper() == zone or (below.upper().startswith(zone + ".") and _is_prefix(below)))
+        if zone is not None and isinstance(below, str) and not _lies_in(below.upper(), zone)
     ]  # fmt: skip
     problems += [
         Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",
@@ -203,6 +205,10 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> lis
         for below in foreign
     ]  # fmt: skip
     return problems
+
+
+def _lies_in(prefix: str, zone: str) -> bool:
+    return prefix == zone or (_is_prefix(prefix) and (not zone or prefix.startswith(zone + ".")))
 
 
 def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:

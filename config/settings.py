@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Role = Literal["secondary", "enterprise"]
+Role = Literal["top", "secondary", "enterprise"]
 
 
 class NodeSettings(msgspec.Struct, kw_only=True):

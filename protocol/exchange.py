@@ -112,7 +112,7 @@ class Exchange:
         self._next_rid = (rid + 1) & MAX_RID
         wire = encode_request(op, rid, *arguments)
         self._asked[rid] = wire
-        if op is Op.CHAIN:
+        if op is Op.CHAIN and len(arguments) < 2:  # with a prefix it asks for a child's chain, which has no online keys
             self._chain_rids.add(rid)
         return rid, wire
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.errors import MessageError, NotVerified, Rule
-from protocol.limits import MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES, PROTOCOL_VERSION
+from protocol.identifiers import covers, normal_prefix
+from protocol.limits import (
+    ABSENT_TTL_SECONDS,
+    MAX_LIST,
+    MAX_MANY,
+    MAX_MESSAGE_BYTES,
+    MAX_WRITES,
+    PROTOCOL_VERSION,
+)
 from protocol.messages import BAD_ARGUMENTS, Op, encode_response
+from protocol.referrals import Cut, referral_payload
 from protocol.signatures import PublicKey
 from protocol.statements import OnlineKey, read_online_key
 from protocol.status import Status
@@ -32,9 +42,10 @@ KEY_EXPIRED = Rule(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeFacts:
-    """What a node says of itself."""
+    """What a node says of itself. Only ``chain`` changes while it runs: another takes its place when keys or
+    delegations were renewed."""
 
     role: str
     zone: str
@@ -44,14 +55,38 @@ class NodeFacts:
 
 
 def answer_common(facts: NodeFacts, op: int, rid: int, arguments: tuple[object, ...]) -> bytes | None:
-    """The response to HELLO, CHAIN or PING; None for any other operation. Raises :class:`MessageError`."""
+    """The response to HELLO, CHAIN (of the node itself) or PING; None for any other request. Raises
+    :class:`MessageError`."""
     if op == Op.HELLO:
         return _hello(facts, rid, arguments)
-    if op == Op.CHAIN:
+    if op == Op.CHAIN and len(arguments) <= 1:
         return encode_response(rid, Status.OK, facts.chain)
     if op == Op.PING:
         return encode_response(rid, Status.OK, None)
     return None
+
+
+def answer_chain_to(
+    facts: NodeFacts, rid: int, arguments: tuple[object, ...], cut: Callable[[str], Cut | None], now: int
+) -> bytes | None:
+    """The response to CHAIN for a child: the delegations down to it, without online keys, which are the child's own to
+    show; None where the request is for the node's own chain. ``cut`` is a store's. Raises :class:`MessageError`,
+    :class:`~protocol.errors.IdentifierError`."""
+    match arguments:
+        case () | (_,):
+            return None
+        case (_, bytes(raw)):
+            prefix = normal_prefix(raw).decode()
+        case _:
+            raise MessageError(BAD_ARGUMENTS, operation="chain", reason="expected [4, rid, padding, prefix]")
+    if not covers(facts.zone, prefix):
+        return encode_response(rid, Status.NOT_RESPONSIBLE, None)
+    found = cut(prefix)
+    if found is None:
+        return encode_response(rid, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
+    if found.child != prefix:
+        return encode_response(rid, Status.REFERRAL, referral_payload(found.statement, now))
+    return encode_response(rid, Status.OK, [[*facts.chain.delegations, found.statement], []])
 
 
 def _hello(facts: NodeFacts, rid: int, arguments: tuple[object, ...]) -> bytes:

@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from protocol.errors import NotVerified, Rule
-from protocol.identifiers import covers, normal_prefix_text
+from protocol.identifiers import covers, normal_zone_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_KNOWN_DELEGATIONS, MAX_ONLINE_KEYS
 from protocol.merkle import root_from_proof
 from protocol.seals import Seal, signed_bytes
@@ -113,7 +113,7 @@ class TrustAnchor(NamedTuple):
     def parse(cls, prefix: str, key: str, following: str | None = None) -> TrustAnchor:
         """An anchor from the texts of an anchor file. Raises :class:`~protocol.errors.InvalidInput`."""
         return cls(
-            normal_prefix_text(prefix) if prefix else "",
+            normal_zone_text(prefix),
             PublicKey.parse(key),
             PublicKey.parse(following) if following else None,
         )

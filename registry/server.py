@@ -23,7 +23,7 @@ from config.process import bind, run, say_ready, set_up_log, settle_collector, s
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
-from protocol.identifiers import normal_prefix_text
+from protocol.identifiers import normal_zone_text
 from protocol.messages import encode_failure, encode_response
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import PublicKey, SigningKey
@@ -193,7 +193,7 @@ async def serve(settings: Settings, port: int) -> None:
     stop = stop_event()
     identity = read_identity(settings)
     key = SigningKey(identity.seed)
-    zone = normal_prefix_text(settings.node.prefix)
+    zone = normal_zone_text(settings.node.prefix)
     check_own_key(identity.statement, key.public, zone, int(time.time()))
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
@@ -203,7 +203,7 @@ async def serve(settings: Settings, port: int) -> None:
     committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
     facts = NodeFacts(settings.node.role, zone, software(), Chain(identity.delegations, (identity.statement,)))
     rights = Rights({
-        PublicKey.parse(writer.key): [normal_prefix_text(prefix) for prefix in writer.prefixes]
+        PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]
         for writer in settings.registry.writers
     })  # fmt: skip
     started = time.monotonic()

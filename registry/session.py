@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from protocol.messages import (
     encode_response,
     read_request,
 )
-from protocol.node import NodeFacts, answer_common
+from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.intake import read_writes
@@ -67,6 +68,7 @@ class Session:
         self._nonce = b""
         self._prefixes: tuple[str, ...] = ()
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch]] = {
+            Op.CHAIN: self._chain,
             Op.STATUS: self._answer_status,
             Op.AUTHENTICATE: self._authenticate,
             Op.PROVE: self._prove,
@@ -91,6 +93,10 @@ class Session:
             return encode_failure(rid, error)
         else:
             return common
+
+    def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        below = answer_chain_to(self._facts, rid, arguments, self._store.cut, int(time.time()))
+        return encode_response(rid, Status.OK, self._facts.chain) if below is None else below
 
     def _answer_status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         return encode_response(rid, Status.OK, self._status())

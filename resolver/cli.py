@@ -171,7 +171,7 @@ def status(server: Server = None, anchor: AnchorOption = None, node: Node = None
         return
     names = _STATUS_ZH if language() == "zh" else {}
     for name, value in shown.items():
-        text = f"{value:,}" if isinstance(value, int) and name != "worker" else value
+        text = f"{value:,}" if isinstance(value, int) and name != "worker" else value or "(root)"
         print(f"{names.get(name, name.replace('_', ' ')):<12} {text}")
 
 

@@ -17,7 +17,7 @@ from config.load import BadConfiguration, load_settings
 from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError
-from protocol.identifiers import normal_prefix_text
+from protocol.identifiers import normal_zone_text
 from protocol.node import NodeFacts, check_own_key
 from protocol.signatures import SigningKey
 from protocol.trust import Chain
@@ -40,7 +40,7 @@ async def serve(settings: Settings, port: int) -> None:
     stop = stop_event()
     identity = read_identity(settings)
     key = SigningKey(identity.seed)
-    zone = normal_prefix_text(settings.node.prefix)
+    zone = normal_zone_text(settings.node.prefix)
     check_own_key(identity.statement, key.public, zone, int(time.time()))
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()

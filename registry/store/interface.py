@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import Rule
+from protocol.referrals import Cut
 from protocol.status import Status
-from registry.store.system import Cut
 from registry.store.writes import Outcome, Write
 
 STORE_FULL: Final = Rule(

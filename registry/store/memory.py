@@ -9,9 +9,10 @@ from pathlib import Path
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.records import State, public_body, split_body
+from protocol.referrals import Cut
 from registry.store.decide import decide
 from registry.store.interface import BAD_CURSOR, STORE_FAILED, ChangePage, Counts, Entry, Page
-from registry.store.system import DELEGATIONS, Cut, find_cut, is_system
+from registry.store.system import DELEGATIONS, find_cut, is_system
 from registry.store.writes import Outcome, Write
 
 _CURSOR_BYTES = 8

@@ -13,9 +13,10 @@ not counted. A prefix that is delegated, and all below it, is *cut off*: ``get``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from protocol.records import Permission, Record, State, Value, decode_body, encode_values
+from protocol.referrals import Cut
 from registry.store.writes import ANY, Write
 
 DELEGATIONS: Final = b"\x01delegation"
@@ -24,14 +25,6 @@ CODES: Final = b"\x01code"
 
 _MARK: Final = b"\x01"
 _NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
-
-
-class Cut(NamedTuple):
-    """A prefix that is delegated: by this statement, whose serial is ``serial``."""
-
-    child: str
-    serial: int
-    statement: bytes
 
 
 def is_system(prefix: bytes) -> bool:

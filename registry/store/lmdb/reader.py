@@ -16,6 +16,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.identifiers import covers
+from protocol.referrals import Cut
 from registry.store.interface import BAD_CURSOR, ChangePage, Counts, Entry, Page
 from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
 from registry.store.lmdb.feed import read_feed
@@ -30,7 +31,7 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
-from registry.store.system import DELEGATIONS, Cut, find_cut, is_system
+from registry.store.system import DELEGATIONS, find_cut, is_system
 
 MAX_KNOWN_SPELLINGS: Final = 100_000
 """Prefix spellings remembered with their number; more are looked up each time. Ten megabytes."""

@@ -21,6 +21,7 @@ import lmdb
 
 from protocol.errors import Rule, StoreError
 from protocol.records import Head, State, encode_body, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page
@@ -40,7 +41,6 @@ from registry.store.lmdb.layout import (
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
-from registry.store.system import Cut
 from registry.store.writes import Outcome, Write, ascend
 
 LEAST_SAMPLE: Final = 1_000

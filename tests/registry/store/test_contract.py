@@ -12,12 +12,13 @@ import pytest
 from protocol.errors import StoreError
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, MAX_RECORD_BYTES
 from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, decode_body, encode_values, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.interface import BAD_CURSOR, Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
-from registry.store.system import CODES, Cut, system_identifier, system_write
+from registry.store.system import CODES, system_identifier, system_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,

@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 
 from protocol.records import State, Value, decode_body, encode_values, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.lmdb import writer
 from registry.store.lmdb.writer import LmdbStore
-from registry.store.system import Cut, is_system
+from registry.store.system import is_system
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,

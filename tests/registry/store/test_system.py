@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.records import State, encode_body
+from protocol.referrals import Cut
 from registry.store.system import (
     CODES,
     DELEGATIONS,
     REQUESTS,
-    Cut,
     child_of,
     find_cut,
     is_system,
