@@ -7,7 +7,7 @@ from typing import Final
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.errors import StoreError
@@ -416,6 +416,7 @@ usual_items = st.tuples(
 )
 
 
+@example([(b"88.118.1/a", None, values())] * 16, [(0, (b"88.118.1./a", None, values()))])
 @given(
     st.lists(usual_items, min_size=16, max_size=20),
     st.lists(st.tuples(st.integers(0, 20), tricky_items | st.none() | tricky_identifiers), max_size=2),
