@@ -24,8 +24,7 @@ from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_zone_text
-from protocol.node import check_own_key
-from protocol.signatures import SigningKey
+from protocol.node import own_keys
 from protocol.status import Status
 
 START_SECONDS: Final = 30.0
@@ -127,9 +126,8 @@ class _Process:
 async def supervise(settings: Settings, config: Path) -> None:
     """Run a node until SIGTERM or SIGINT. Raises :class:`SettingsError` where it cannot start."""
     log = set_up_log(settings.log, "supervisor")
-    identity = read_identity(settings)
     zone = normal_zone_text(settings.node.prefix)
-    check_own_key(identity.statement, SigningKey(identity.seed).public, zone, int(time.time()))
+    own_keys(zone, *read_identity(settings), now=int(time.time()))
     stop = stop_event()
     resolver, registry = settings.resolver, settings.registry
     with contextlib.ExitStack() as reserved:

@@ -6,11 +6,14 @@ file of two lines that may be given to anybody.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import msgpack
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -92,19 +95,70 @@ def read_secret(path: Path) -> bytes:
 
 
 class Identity(NamedTuple):
-    """The files by which a node proves who it is: the online key's seed, its statement, the delegations above."""
+    """The files by which a node proves who it is: the seed of the online key in use; statements for it and for those
+    before and after it; the delegations above; the zone's public keys as text."""
 
     seed: bytes
-    statement: bytes
+    statements: tuple[bytes, ...]
     delegations: tuple[bytes, ...]
+    zone_keys: tuple[str, ...]
 
 
 def read_identity(settings: Settings) -> Identity:
     """Read what ``[keys]`` names. Raises :class:`BadKeyFile`."""
     keys = settings.keys
     seed = read_secret(settings.path(keys.online))
-    statement, *delegations = (_read(settings.path(name)) for name in (keys.statement, *keys.delegations))
-    return Identity(seed, statement, tuple(delegations))
+    statements = [_read(settings.path(keys.statement))]
+    for path in other_statements(settings.path(keys.statement)):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: it is not shown any more
+            statements.append(path.read_bytes())
+    delegations = read_delegations(settings.path(keys.delegations))
+    return Identity(seed, tuple(statements), delegations, tuple(keys.zone))
+
+
+def statement_beside(statement: Path, key_id: str) -> Path:
+    """Where a statement for another online key lies: beside the one that ``[keys]`` names, with the key's id."""
+    return statement.with_name(f"{statement.stem}-{key_id}{statement.suffix}")
+
+
+def other_statements(statement: Path) -> list[Path]:
+    """The statements that lie beside the one that ``[keys]`` names: for keys before and after the one in use."""
+    return sorted(statement.parent.glob(f"{statement.stem}-*{statement.suffix}"))
+
+
+def read_delegations(path: Path) -> tuple[bytes, ...]:
+    """The statements in a file of delegations, one behind the other; none where there is no file. Raises
+    :class:`BadKeyFile`."""
+    if not path.exists():
+        return ()
+    raw = _read(path)
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(raw)
+    ends = [0]
+    try:
+        while ends[-1] < len(raw):
+            unpacker.skip()
+            ends.append(unpacker.tell())
+    except (msgpack.UnpackException, ValueError):
+        raise BadKeyFile(
+            f"{path} holds no delegations; fetch them again with 'biaoshi delegate fetch'",
+            f"{path} 不是授权文件，请用 biaoshi delegate fetch 重新获取",
+        ) from None
+    return tuple(raw[begin:end] for begin, end in pairwise(ends))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in its place as a whole: whoever reads it has the old one or the new one, also after a power failure.
+    Raises :class:`BadKeyFile`."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 from config.settings import Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
-_WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
@@ -66,7 +66,7 @@ def load_settings(path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise BadConfiguration(path, [Problem("", f"it is not TOML: {error}", f"不是合法的 TOML：{error}")]) from None
     problems: list[Problem] = []
-    settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
+    settings = _section(Settings, {**raw, "directory": str(path.resolve().parent), "file": path.name}, "", problems)
     problems += _meaning(raw)
     if problems or not isinstance(settings, Settings):
         raise BadConfiguration(path, problems)
@@ -180,6 +180,13 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             "registry.port", f"{port} is resolver.port as well; the two need their own",
             f"{port} 与 resolver.port 相同，两者须使用不同端口",
         ))  # fmt: skip
+    keys = _table(raw, "keys").get("zone")
+    problems += [
+        Problem(f"keys.zone[{i}]", "a public key looks like ed25519: and 44 characters of base64",
+                "公钥应为 ed25519: 加 44 个 base64 字符")
+        for i, key in enumerate(keys if isinstance(keys, list) else [])
+        if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key)
+    ]  # fmt: skip
     writers = registry.get("writers")
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
         if isinstance(writer, dict):
@@ -190,7 +197,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
 def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> list[Problem]:
     problems: list[Problem] = []
     key, prefixes = writer.get("key"), writer.get("prefixes")
-    if isinstance(key, str) and not _WRITER_KEY.fullmatch(key):
+    if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key):
         problems.append(Problem(
             f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
             "公钥应为 ed25519: 加 44 个 base64 字符",

@@ -185,11 +185,11 @@ class Exchange:
             raise NotVerified(WRONG_COUNT, n=seal.n, count=len(bundle.responses))
         chain = self._chain_in(bundle)
         if chain is None:
-            if verifier.knows(seal.key_id):
+            if verifier.knows(seal.key_id, seal.time // 1000):
                 return self._settle(verifier, bundle, now_ms)
             self._put_aside(bundle)
             return []
-        if self._aside or not verifier.knows(seal.key_id):
+        if self._aside or not verifier.knows(seal.key_id, seal.time // 1000):
             verifier.learn(chain, now_ms)
         waiting, self._aside = [bundle, *self._aside], []
         self._aside_rids.clear()

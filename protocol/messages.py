@@ -67,6 +67,12 @@ class Op(IntEnum):
     FETCH = 19
     RECORDS = 20
     CHANGES = 21
+    DELEGATE = 22
+    REVOKE = 23
+    DELEGATIONS = 24
+    CODE = 25
+    REQUEST = 26
+    REQUESTS = 27
 
 
 class Ask(IntFlag):

@@ -220,9 +220,14 @@ class Verifier:
             key_id: trusted for key_id, trusted in self._keys.items() if not covers(child, trusted.zone.prefix)
         }
 
-    def knows(self, key_id: bytes) -> bool:
-        """Whether a chain has vouched for the online key."""
-        return key_id in self._keys
+    def knows(self, key_id: bytes, at: int | None = None) -> bool:
+        """Whether a chain has vouched for the online key, and where ``at`` (seconds) is given, for that moment: if not,
+        the chain is to be asked for again, as key or delegation may have been renewed."""
+        trusted = self._keys.get(key_id)
+        if trusted is None or at is None:
+            return trusted is not None
+        zone, online = trusted
+        return max(zone.not_before, online.not_before) <= at <= min(zone.not_after, online.not_after)
 
     def check(self, seal: Seal, leaf: bytes, now_ms: int) -> Proof:
         """Verify a live seal over a bundle's leaf hash: rules 5 to 7. Raises :class:`NotVerified`."""

@@ -258,6 +258,7 @@ class Answerer:
             "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - self._started),
             "worker": os.getpid(),
+            **facts.status(int(self._clock())),
         })  # fmt: skip
 
 
