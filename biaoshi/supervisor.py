@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from biaoshi.upkeep import Upkeep
 from config.keyfiles import read_identity
 from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
@@ -63,9 +65,11 @@ class _Process:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._serves = False
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises :class:`SettingsError`."""
+        self._serves = False
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -81,6 +85,12 @@ class _Process:
         if line != b"ready\n":
             await self._end()
             raise SettingsError(NOT_STARTED, process=self.name)
+        self._serves = True
+
+    def take_up(self) -> None:
+        """Have it take up renewed keys; one that is only starting reads them anyway."""
+        if self._serves and self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
 
     async def watch(self) -> None:
         """Start it again whenever it dies."""
@@ -143,6 +153,8 @@ async def supervise(settings: Settings, config: Path) -> None:
             for process in processes:
                 await process.start()
                 watchers.append(asyncio.create_task(process.watch()))
+            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
+            watchers.append(asyncio.create_task(upkeep.run()))
             _note_run(settings, resolver_port, registry_port, processes)
             log.info("node is up", zone=zone, resolver=f"{resolver.host}:{resolver_port}",
                      registry=f"{registry.host}:{registry_port}", workers=resolver.workers)  # fmt: skip
@@ -156,6 +168,11 @@ async def supervise(settings: Settings, config: Path) -> None:
                 watcher.cancel()
             settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
+
+
+def _take_up(processes: list[_Process]) -> None:
+    for process in processes:
+        process.take_up()
 
 
 def _reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:

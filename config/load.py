@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from importlib.resources import files
@@ -99,6 +100,18 @@ def fill(text: str, options: dict[str, str]) -> str:
                 line = f"{line:<30}# {comment.strip()}"
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def put_option(path: Path, option: str, value: str) -> None:
+    """Put another value (TOML) behind an option, ``section.option``, of a configuration file, which stays as it is
+    otherwise. Raises :class:`BadConfiguration`."""
+    try:
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(fill(path.read_text("utf-8"), {option: value}), "utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        en, zh = f"it cannot be written: {error.strerror}", f"无法写入：{error.strerror}"
+        raise BadConfiguration(path, [Problem("", en, zh)]) from None
 
 
 def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[Problem]) -> Any:

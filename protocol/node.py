@@ -22,7 +22,7 @@ from protocol.referrals import Cut, referral_payload
 from protocol.signatures import PublicKey, SigningKey
 from protocol.statements import OnlineKey, due, read_delegation, read_online_key
 from protocol.status import Status
-from protocol.trust import Chain
+from protocol.trust import ALWAYS, Chain
 
 OTHER_KEY = Rule(
     "node.other-key",
@@ -64,8 +64,6 @@ DELEGATION_ENDS = Rule(
 LATE_SECONDS = 3_600
 """How long after it was due a renewal counts as late, at most."""
 
-ALWAYS = (1 << 63) - 1
-
 
 class OwnKeys(NamedTuple):
     """What a node seals with, and what it shows for it."""
@@ -76,7 +74,7 @@ class OwnKeys(NamedTuple):
     zone_keys: tuple[PublicKey, ...]
     delegation_since: int
     delegation_ends: int
-    """When the first of the delegations above ends; :data:`ALWAYS` where there are none."""
+    """When the first of the delegations above ends; :data:`~protocol.trust.ALWAYS` where there are none."""
 
 
 def own_keys(

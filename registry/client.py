@@ -20,7 +20,7 @@ from protocol.messages import Op, refusal
 from protocol.records import Head, Record, decode_body, split_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
-from protocol.trust import TrustAnchor, Verifier
+from protocol.trust import TrustAnchor, Verifier, Zone
 from registry.codes import asking_bytes
 from registry.rights import challenge_bytes
 from registry.store.writes import Outcome, Write
@@ -87,8 +87,8 @@ class RegistryClient:
         self._failure: BiaoshiError | None = None
         self.prefixes: tuple[str, ...] = ()
         """The prefixes below which the key may write."""
-        self.zone = ""
-        """The prefix of the registry's zone, as verified."""
+        self.zone = Zone("", (), 0, 0, ())
+        """The registry's zone, as verified; empty until the connection is there."""
 
     async def __aenter__(self) -> Self:
         """Connect, verify the node, authenticate. Raises :class:`BiaoshiError`."""
@@ -109,7 +109,7 @@ class RegistryClient:
         """Verify who the node is, prove our key to it, and get the prefixes below which it may write."""
         chain = await self._ask(Op.CHAIN)
         assert isinstance(chain, Reply)
-        self.zone = chain.proof.zone.prefix
+        self.zone = chain.proof.zone
         if self._key is None:
             return ()
         public = self._key.public

@@ -9,12 +9,12 @@ from typing import Final, Generic, Self, TypeVar
 
 from protocol.address import Address, parse_address
 from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
-from protocol.errors import MessageError, Refused, Rule, Unreachable
+from protocol.errors import MessageError, NotVerified, Refused, Rule, Unreachable
 from protocol.exchange import Evidence, Reply, UnprovenReply, read_chain
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_LIST
 from protocol.messages import Ask, Op, refusal
-from protocol.receipts import encode_receipt
+from protocol.receipts import encode_receipt, verify_receipt
 from protocol.status import Status
 from protocol.trust import Chain, TrustAnchor, Verifier
 from resolver.client.connection import DatagramConnection, StreamConnection
@@ -259,7 +259,14 @@ class Client(_Resolving[Answer]):
             chain = read_chain((await self._ask(Op.CHAIN)).payload)
         if not isinstance(evidence, Evidence):
             raise MessageError(BAD_REPLY, operation="resolve alone")
-        return answer, encode_receipt(*evidence, chain)
+        receipt = encode_receipt(*evidence, chain)
+        try:
+            verify_receipt(receipt, self._anchored.anchor)
+        except NotVerified:  # keys were renewed since this connection was shown the chain
+            chain = read_chain((await self._ask(Op.CHAIN)).payload)
+            receipt = encode_receipt(*evidence, chain)
+            verify_receipt(receipt, self._anchored.anchor)
+        return answer, receipt
 
     def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> Answer:
         assert isinstance(reply, Reply)
