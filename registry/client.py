@@ -21,6 +21,7 @@ from protocol.records import Head, Record, decode_body, split_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
+from registry import delegations  # noqa: F401  whose rules say what was refused
 from registry.codes import asking_bytes
 from registry.rights import challenge_bytes
 from registry.store.writes import Outcome, Write
