@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import biaoshi.delegation.cli
+import biaoshi.rolling.cli
 import registry.cli
 import resolver.cli
 from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, renew_node
@@ -123,6 +124,8 @@ def key(
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
+app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
+app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import structlog
@@ -83,9 +82,9 @@ def fingerprints(settings: Settings) -> tuple[Fingerprint, ...]:
     """Of the configuration and the files of ``[keys]`` that are there."""
     keys = settings.keys
     statement = settings.path(keys.statement)
-    paths: list[Path] = [settings.file_path, settings.path(keys.online), statement, settings.path(keys.delegations)]
+    names = (keys.online, keys.statement, keys.delegations, keys.successions)
     found: list[Fingerprint] = []
-    for path in (*paths, *other_statements(statement)):
+    for path in (settings.file_path, *map(settings.path, names), *other_statements(statement)):
         with contextlib.suppress(FileNotFoundError):
             stat = os.stat(path)
             found.append(Fingerprint(path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
@@ -154,7 +153,9 @@ class Upkeep:
         self._settings = load_settings(self._settings.file_path)
         self._own = self._read()
         self._notify()
-        self._fetch_at = min(self._fetch_at, time.time() + 1.0)
+        # The chain may have changed with it, and the key that signs delegations.
+        soon = time.time() + LOOK_SECONDS
+        self._fetch_at, self._children_at = min(self._fetch_at, soon), min(self._children_at, soon)
         self._log.info("keys taken up", online_key=self._own.claim.key.id.hex(), ends=self._own.claim.not_after)
 
     def _read(self) -> OwnKeys:

@@ -44,10 +44,11 @@ class BadKeyFile(Exception):
 
 
 class AnchorFile(NamedTuple):
-    """What an anchor file says: the zone's prefix and its public key as text."""
+    """What an anchor file says: the zone's prefix and its public key as text, and the next one while they change."""
 
     prefix: str
     key: str
+    next: str | None = None
 
 
 def make_seed() -> bytes:
@@ -96,12 +97,13 @@ def read_secret(path: Path) -> bytes:
 
 class Identity(NamedTuple):
     """The files by which a node proves who it is: the seed of the online key in use; statements for it and for those
-    before and after it; the delegations above; the zone's public keys as text."""
+    before and after it; the delegations above; the zone's public keys as text; successions of its key as anchor."""
 
     seed: bytes
     statements: tuple[bytes, ...]
     delegations: tuple[bytes, ...]
     zone_keys: tuple[str, ...]
+    successions: tuple[bytes, ...]
 
 
 def read_identity(settings: Settings) -> Identity:
@@ -113,7 +115,8 @@ def read_identity(settings: Settings) -> Identity:
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile: it is not shown any more
             statements.append(path.read_bytes())
     delegations = read_delegations(settings.path(keys.delegations))
-    return Identity(seed, tuple(statements), delegations, tuple(keys.zone))
+    successions = read_delegations(settings.path(keys.successions))
+    return Identity(seed, tuple(statements), delegations, tuple(keys.zone), successions)
 
 
 def statement_beside(statement: Path, key_id: str) -> Path:
@@ -175,7 +178,9 @@ def write_anchor(path: Path, anchor: AnchorFile) -> None:
         "# 信任锚：持有此文件即可离线验证本区域及其下级的全部应答。\n"
         f'prefix = {toml_string(anchor.prefix)}\nkey = "{anchor.key}"\n'
     )
-    path.write_text(text, "utf-8")
+    if anchor.next is not None:
+        text += f'next = "{anchor.next}"\n'
+    write_whole(path, text.encode())
 
 
 def read_anchor(path: Path) -> AnchorFile:
@@ -192,10 +197,10 @@ def read_anchor(path: Path) -> AnchorFile:
             f"{path} is no anchor file: two lines of TOML, prefix and key",
             f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
         ) from None
-    prefix, key = raw.get("prefix"), raw.get("key")
-    if not isinstance(prefix, str) or not isinstance(key, str):
+    prefix, key, following = raw.get("prefix"), raw.get("key"), raw.get("next")
+    if not isinstance(prefix, str) or not isinstance(key, str) or not isinstance(following, str | None):
         raise BadKeyFile(
             f"{path} is no anchor file: two lines of TOML, prefix and key",
             f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
         )
-    return AnchorFile(prefix, key)
+    return AnchorFile(prefix, key, following)

@@ -32,6 +32,7 @@ class KeySettings(msgspec.Struct, kw_only=True):
     delegations: str = "keys/delegations"
     delegation_days: Days = 90.0
     parent: str = ""
+    successions: str = "keys/successions"
 
 
 class ResolverSettings(msgspec.Struct, kw_only=True):

@@ -61,6 +61,7 @@ class Op(IntEnum):
     CHAIN = 4
     PING = 5
     STATUS = 6
+    SUCCESSION = 7
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18

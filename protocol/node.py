@@ -72,6 +72,7 @@ class OwnKeys(NamedTuple):
     claim: OnlineKey
     chain: Chain
     zone_keys: tuple[PublicKey, ...]
+    successions: tuple[bytes, ...]
     delegation_since: int
     delegation_ends: int
     """When the first of the delegations above ends; :data:`~protocol.trust.ALWAYS` where there are none."""
@@ -83,6 +84,7 @@ def own_keys(
     statements: Sequence[bytes],
     delegations: tuple[bytes, ...],
     zone_keys: Sequence[str],
+    successions: tuple[bytes, ...],
     now: int,
 ) -> OwnKeys:
     """Judge the files of a node as of ``now`` (seconds): the statement for the key in use, found by the key that it
@@ -105,7 +107,7 @@ def own_keys(
     since = max((one.not_before for one in above), default=0)
     ends = min((one.not_after for one in above), default=ALWAYS)
     chain = Chain(delegations, (newest, *others[: MAX_ONLINE_KEYS - 1]))
-    return OwnKeys(key, claim, chain, keys, since, ends)
+    return OwnKeys(key, claim, chain, keys, successions, since, ends)
 
 
 def _still_shown(statement: bytes, zone: str, now: int) -> bool:
@@ -155,12 +157,14 @@ class NodeFacts:
 
 
 def answer_common(facts: NodeFacts, op: int, rid: int, arguments: tuple[object, ...]) -> bytes | None:
-    """The response to HELLO, CHAIN (of the node itself) or PING; None for any other request. Raises
+    """The response to HELLO, CHAIN (of the node itself), SUCCESSION or PING; None for any other request. Raises
     :class:`MessageError`."""
     if op == Op.HELLO:
         return _hello(facts, rid, arguments)
     if op == Op.CHAIN and len(arguments) <= 1:
         return encode_response(rid, Status.OK, facts.chain)
+    if op == Op.SUCCESSION:
+        return encode_response(rid, Status.OK, list(facts.own.successions if facts.own else ()))
     if op == Op.PING:
         return encode_response(rid, Status.OK, None)
     return None

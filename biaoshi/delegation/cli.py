@@ -18,7 +18,7 @@ from biaoshi.delegation.child import (
     parent_client,
     trusted_anchor,
 )
-from biaoshi.delegation.parent import check_key, issued, renewed
+from biaoshi.delegation.parent import check_key, issued, renewal, renewed
 from config.keyfiles import read_anchor, read_secret, write_whole
 from config.load import load_settings, put_option, toml_string
 from config.places import anchor_path, key_path, language, registry_address
@@ -28,7 +28,7 @@ from protocol.errors import Refused, Rule, SettingsError
 from protocol.identifiers import normal_prefix_text
 from protocol.limits import DEFAULT_PORT, MAX_CODE_HOURS
 from protocol.signatures import SigningKey
-from protocol.statements import Delegation, DelegationRequest, due, read_delegation, read_request
+from protocol.statements import Delegation, DelegationRequest, read_delegation, read_request
 from protocol.status import Status
 from protocol.trust import ALWAYS, TrustAnchor
 from registry.cli import AnchorOption, KeyOption, Node, RegistryOption
@@ -247,7 +247,7 @@ async def _issue(
 )
 def renew(
     prefix: Annotated[str | None, typer.Argument(help="The child's prefix; or --due.")] = None,
-    all_due: Annotated[bool, typer.Option("--due", help="All of which a third of the time is left.")] = False,
+    all_due: Annotated[bool, typer.Option("--due", help="All with a third of their time left.")] = False,
     zone_key: ZoneKey = None,
     days: DaysOption = DELEGATION_DAYS,
     registry: RegistryOption = None,
@@ -272,16 +272,14 @@ async def _renew(client: RegistryClient, child: str | None, signer: SigningKey, 
             serial, statement = await client.delegation(child)
             if statement is None:
                 raise Refused(NOT_DELEGATED, NOT_DELEGATED.status, child=child)
-            found = [(serial, read_delegation(statement).claim)]
+            claim = read_delegation(statement).claim
+            found: list[Delegation | None] = [renewed(claim, serial, client.zone, days, int(time.time()))]
         else:
             found = [
-                (serial, read_delegation(statement).claim)
+                renewal(statement, serial, client.zone, signer, days, int(time.time()))
                 async for _, serial, statement in client.delegations() if statement is not None
             ]  # fmt: skip
-            now = int(time.time())
-            found = [one for one in found if now >= due(one[1].not_before, one[1].not_after)]
-        now = int(time.time())
-        return [await _store(client, renewed(claim, serial, client.zone, days, now), signer) for serial, claim in found]
+        return [await _store(client, claim, signer) for claim in found if claim is not None]
 
 
 async def _store(client: RegistryClient, claim: Delegation, signer: SigningKey) -> Delegation:

@@ -121,6 +121,10 @@ class _Resolving(Generic[AnyAnswer]):
                 return [name.decode() for name in names], next_cursor
         raise MessageError(BAD_REPLY, operation="list")
 
+    async def ask(self, op: Op) -> object:
+        """The payload of an operation without arguments."""
+        return self._require_ok(await self._ask(op)).payload
+
     async def ping(self) -> None:
         """Return when the node has answered."""
         self._require_ok(await self._ask(Op.PING))

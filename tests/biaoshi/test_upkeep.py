@@ -103,7 +103,7 @@ def state(directory: Path, now: int) -> OwnKeys:
     """What a process that starts now reads."""
     online, statement = directory / "online.pem", directory / "online.statement"
     statements = [path.read_bytes() for path in (statement, *other_statements(statement))]
-    return own_keys("88.118", read_secret(online), statements, (), [str(ZONE_KEY.public)], now)
+    return own_keys("88.118", read_secret(online), statements, (), [str(ZONE_KEY.public)], (), now)
 
 
 @settings(max_examples=40)
@@ -194,7 +194,7 @@ def test_files_of_delegations(tmp_path: Path) -> None:
 def own(statement: bytes, *others: bytes, keys: tuple[SigningKey, ...] = (SECONDARY.key,), now: int = NOW) -> OwnKeys:
     texts = [str(key.public) for key in keys]
     chain = (TOP.delegate(SECONDARY),)
-    return own_keys("88.118", SECONDARY.online.seed, [statement, *others], chain, texts, now)
+    return own_keys("88.118", SECONDARY.online.seed, [statement, *others], chain, texts, (), now)
 
 
 def test_the_statement_is_found_by_its_key() -> None:

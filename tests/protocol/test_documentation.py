@@ -13,6 +13,7 @@ from protocol.records import DEFAULT_PERMISSIONS
 from protocol.seals import CONTEXT
 from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
+from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
 from registry.codes import ASK_CONTEXT, KEY_CONTEXT
 from registry.rights import PROVE_CONTEXT
 from tests.protocol import plain
@@ -58,6 +59,7 @@ def test_contexts() -> None:
         PROVE_CONTEXT,
         ASK_CONTEXT,
         KEY_CONTEXT,
+        SUCCESSION_CONTEXT,
     )
     for context in contexts:
         assert f'"{context[:-1].decode()}" ‖ 00' in TEXT

@@ -128,7 +128,7 @@ def test_without_a_key_it_says_who_it_is(store: MemoryStore) -> None:
     assert ask(session, Op.STATUS).payload == {b"registered": 7, b"zone": b"88.118"}
 
 
-@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 7, 15, 22, 127])
+@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 8, 15, 22, 127])
 def test_operations_of_others_are_unknown(owner: Session, op: int) -> None:
     response = ask(owner, op, b"88.118.1/x")
     assert response.status == Status.UNKNOWN_OPERATION
