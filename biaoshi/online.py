@@ -71,6 +71,8 @@ class OnlineKeys:
         beside = statement_beside(self.statement, key_id.hex())
         write_whole(self.statement, beside.read_bytes())
         beside.unlink()
+        for other in other_statements(self.online):  # prepared earlier, and overtaken
+            other.unlink()
 
     def clear(self, now: int) -> None:
         """Remove statements that ended long ago, and what else was left of other keys."""

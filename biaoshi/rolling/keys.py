@@ -94,16 +94,20 @@ def new_key(settings: Settings) -> PublicKey:
 def use_key(settings: Settings) -> PublicKey:
     """Sign with the next key from now on: the online key anew at once, delegations by the running node. Raises
     :class:`SettingsError`, :class:`~config.keyfiles.BadKeyFile`."""
-    old = _signer(settings)
     if len(settings.keys.zone) < 2:
         raise SettingsError(NOTHING_UNDER_WAY)
-    following = SigningKey(read_secret(next_path(settings)))
-    _check_known(settings, old.public, following.public)
     path = settings.path(settings.keys.zone_secret)
-    write_whole(path.with_name(f"{path.stem}-old{path.suffix}"), path.read_bytes())
-    os.chmod(path.with_name(f"{path.stem}-old{path.suffix}"), 0o600)
-    os.replace(next_path(settings), path)
-    _put_keys(settings, following.public, old.public)
+    old, second = map(PublicKey.parse, settings.keys.zone[:2])
+    following = SigningKey(read_secret(path))
+    if following.public != second or next_path(settings).exists():  # else it was stopped behind the renaming
+        _signer(settings)
+        following = SigningKey(read_secret(next_path(settings)))
+        _check_known(settings, old, following.public)
+        kept = path.with_name(f"{path.stem}-old{path.suffix}")
+        kept.unlink(missing_ok=True)
+        write_secret(kept, read_secret(path))
+        os.replace(next_path(settings), path)
+    _put_keys(settings, following.public, old)
     renew_node(load_settings(settings.file_path), path, settings.keys.online_days)
     return following.public
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import StoreError
 from protocol.limits import MAX_CODE_ATTEMPTS, MAX_CODE_HOURS
@@ -175,6 +177,20 @@ ARGUMENTS: Final = [
 def test_arguments(registry: Registry, op: Op, arguments: tuple[object, ...]) -> None:
     refused = ask(registry.admin, op, *arguments)
     assert refused.status in (Status.BAD_REQUEST, Status.NOT_VERIFIED)
+
+
+hostile = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 2**64 - 1), st.binary(max_size=9), st.lists(st.integers(0, 9), max_size=2),
+    st.sampled_from([b"88.118.1", b"88", b"88..1", b"\x01code", statement(1), statement(1)[:-1], wish(), wish()[1:]]),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(22, 27), st.lists(hostile, max_size=5)), max_size=6))
+def test_no_arguments_bring_it_down(asked: list[tuple[int, list[object]]]) -> None:
+    registry = Registry()
+    for op, arguments in asked:
+        registry.do(registry.admin, Op(op), *arguments)
+    assert registry.delegate(1, child="88.118.77").status == Status.OK
 
 
 # Codes and requests ----------------------------------------------------------------------------------
