@@ -17,6 +17,7 @@ from config.settings import Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
@@ -200,6 +201,12 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
         for i, key in enumerate(keys if isinstance(keys, list) else [])
         if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key)
     ]  # fmt: skip
+    parent = _table(raw, "keys").get("parent")
+    if isinstance(parent, str) and parent and not _ADDRESS.fullmatch(parent):
+        problems.append(Problem(
+            "keys.parent", f"{parent!r} is no address; write host, host:port or [IPv6]:port",
+            f"{parent!r} 不是合法的地址，请写成 主机、主机:端口 或 [IPv6]:端口",
+        ))  # fmt: skip
     writers = registry.get("writers")
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
         if isinstance(writer, dict):

@@ -67,6 +67,7 @@ def test_steps_of_an_online_key(now: int, by_first: bool, following: Next | None
     assert online_step(OnlineState(NOW, END, by_first, following), now) == step
 
 
+@settings(deadline=None)
 @given(length=st.integers(10, 400 * DAY), ticks=st.lists(st.integers(1, 10), min_size=1, max_size=300))
 def test_a_key_is_followed_before_it_ends(length: int, ticks: list[int]) -> None:
     """However the clock is looked at, up to a fifth of the validity apart: there is always a key that is valid."""
@@ -106,10 +107,10 @@ def state(directory: Path, now: int) -> OwnKeys:
     return own_keys("88.118", read_secret(online), statements, (), [str(ZONE_KEY.public)], (), now)
 
 
-@settings(max_examples=40)
-@given(stops=st.lists(st.integers(0, 9), max_size=6), seed=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+@given(stops=st.lists(st.integers(0, 9), max_size=6))
 def test_whenever_it_stops_there_is_a_key_and_its_statement(
-    tmp_path_factory: pytest.TempPathFactory, stops: list[int], seed: int
+    tmp_path_factory: pytest.TempPathFactory, stops: list[int]
 ) -> None:
     directory = tmp_path_factory.mktemp("keys")
     keys = OnlineKeys(directory / "online.pem", directory / "online.statement")

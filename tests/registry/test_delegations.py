@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import StoreError
@@ -180,11 +180,13 @@ def test_arguments(registry: Registry, op: Op, arguments: tuple[object, ...]) ->
 
 
 hostile = st.one_of(
-    st.none(), st.booleans(), st.integers(-5, 2**64 - 1), st.binary(max_size=9), st.lists(st.integers(0, 9), max_size=2),
+    st.none(), st.booleans(), st.integers(-5, 2**64 - 1), st.binary(max_size=9),
+    st.lists(st.integers(0, 9), max_size=2),
     st.sampled_from([b"88.118.1", b"88", b"88..1", b"\x01code", statement(1), statement(1)[:-1], wish(), wish()[1:]]),
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(22, 27), st.lists(hostile, max_size=5)), max_size=6))
 def test_no_arguments_bring_it_down(asked: list[tuple[int, list[object]]]) -> None:
     registry = Registry()
