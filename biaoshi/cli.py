@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+import biaoshi.delegation.cli
+import biaoshi.rolling.cli
 import registry.cli
 import resolver.cli
-from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, ONLINE_DAYS, WRITER_KEY, ZONE_KEY, make_node, renew_node
+from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
 from config.load import ROLES, BadConfiguration, load_settings
@@ -35,7 +37,10 @@ app = typer.Typer(
 @app.command(epilog="Example: biaoshi init secondary --prefix 88.118 --dir ./node")
 def init(
     role: Annotated[str, typer.Argument(help=" or ".join(ROLES))],
-    prefix: Annotated[str, typer.Option(help="The zone this node is authoritative for, for example 88.118.")],
+    prefix: Annotated[
+        str,
+        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
+    ],
     directory: Annotated[
         Path, typer.Option("--dir", help="A new or empty directory for keys, configuration and store.")
     ],
@@ -88,19 +93,22 @@ def renew(
     zone_key: Annotated[
         Path | None, typer.Option(help=f"The zone's secret key. Default: {ZONE_KEY} beside it.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3_650, help="How long the new key is valid.")] = ONLINE_DAYS,
+    days: Annotated[
+        float | None, typer.Option(min=0.0001, max=3_650, help="How long it is valid. Default: [keys] online_days.")
+    ] = None,
 ) -> None:
-    """Make a new online key, signed by the zone key. Restart the node to use it.
+    """Make a new online key, signed by the zone key. A running node takes it up by itself.
 
-    生成由区域密钥签发的新在线密钥，重启节点后生效。
+    生成由区域密钥签发的新在线密钥，运行中的节点会自动启用。
     """
     settings = load_settings(config)
-    claim = renew_node(settings, zone_key or settings.path(ZONE_KEY), days)
-    print((_RENEWED_ZH if language() == "zh" else _RENEWED_EN).format(claim.key.id.hex(), days))
+    days = days or settings.keys.online_days
+    claim = renew_node(settings, zone_key or settings.path(settings.keys.zone_secret), days)
+    print((_RENEWED_ZH if language() == "zh" else _RENEWED_EN).format(claim.key.id.hex(), f"{days:g}"))
 
 
-_RENEWED_EN = "online key {} valid for {} days; restart the node to use it"
-_RENEWED_ZH = "在线密钥 {} 已生成，有效期 {} 天，重启节点后生效"
+_RENEWED_EN = "online key {} valid for {} days; a running node takes it up by itself"
+_RENEWED_ZH = "在线密钥 {} 已生成，有效期 {} 天，运行中的节点会自动启用"
 
 
 @app.command(epilog="Example: biaoshi key keys/writer.pem")
@@ -119,6 +127,9 @@ def key(
 
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
+app.add_typer(biaoshi.delegation.cli.app, name="delegate")
+app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
+app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
 
 
 def main() -> None:

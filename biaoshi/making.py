@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Final
 
+from biaoshi.online import OnlineKeys
 from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, write_secret
 from config.load import fill, template, toml_string
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix_text
+from protocol.identifiers import normal_prefix_text, normal_zone_text
 from protocol.signatures import SigningKey
 from protocol.statements import OnlineKey
 from protocol.status import Status
@@ -42,7 +43,7 @@ WRITER_KEY: Final = "keys/writer.pem"
 def make_node(role: str, prefix: str, directory: Path, *, port: int | None = None) -> Path:
     """Make a node in ``directory`` and return its configuration file. Raises :class:`SettingsError`; a directory in
     which something went wrong has no configuration file."""
-    zone = normal_prefix_text(prefix)
+    zone = normal_zone_text(prefix) if role == "top" else normal_prefix_text(prefix)
     try:
         if directory.exists() and any(directory.iterdir()):
             raise SettingsError(NOT_EMPTY, path=str(directory))
@@ -50,11 +51,15 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
         os.chmod(directory / "keys", 0o700)
         zone_key = _make_key(directory / ZONE_KEY)
         writer_key = _make_key(directory / WRITER_KEY)
-        name = f"{role}-{zone}"[:64]
-        renew(zone, name, directory / ZONE_KEY, directory / "keys/online.pem", directory / "keys/online.statement")
+        name = f"{role}-{zone or 'root'}"[:64]
+        OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
+            zone, name, zone_key, int(time.time()), ONLINE_DAYS
+        )
         write_anchor(directory / ANCHOR_NAME, AnchorFile(zone, str(zone_key.public)))
         LmdbStore(directory / "store").close()
-        options = {"node.prefix": toml_string(zone), "node.name": toml_string(name)}
+        options = {
+            "node.prefix": toml_string(zone), "node.name": toml_string(name), "keys.zone": f'["{zone_key.public}"]'
+        }  # fmt: skip
         if port is not None:
             options["resolver.port"] = str(port)
             options["registry.port"] = str(port + 1 if port else 0)
@@ -71,32 +76,19 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
     return path
 
 
-def renew(zone: str, name: str, zone_key: Path, online: Path, statement: Path, days: int = ONLINE_DAYS) -> OnlineKey:
-    """Make a new online key and have the zone key sign for it; the old one is replaced. The node takes it up when
-    it is started again."""
+def renew_node(settings: Settings, zone_key: Path, days: float) -> OnlineKey:
+    """Make a new online key of a configured node and put it in use. Raises :class:`SettingsError`,
+    :class:`~config.keyfiles.BadKeyFile`."""
+    zone = normal_zone_text(settings.node.prefix)
     signer = SigningKey(read_secret(zone_key))
-    seed = make_seed()
-    now = int(time.time())
-    # An hour back, for clients whose clock is behind.
-    claim = OnlineKey(zone, name, SigningKey(seed).public, now - 3_600, now + days * 86_400)
-    fresh_key, fresh_statement = online.with_suffix(".new"), statement.with_suffix(".new-statement")
-    fresh_key.unlink(missing_ok=True)
-    write_secret(fresh_key, seed)
-    fresh_statement.write_bytes(claim.sign(signer))
-    os.replace(fresh_key, online)
-    os.replace(fresh_statement, statement)
-    return claim
-
-
-def renew_node(settings: Settings, zone_key: Path, days: int) -> OnlineKey:
-    """Renew the online key of a configured node. Raises :class:`SettingsError`."""
-    zone = normal_prefix_text(settings.node.prefix)
-    online, statement = settings.path(settings.keys.online), settings.path(settings.keys.statement)
+    keys = OnlineKeys(settings.path(settings.keys.online), settings.path(settings.keys.statement))
     try:
-        return renew(zone, settings.node.name, zone_key, online, statement, days)
+        claim = keys.prepare(zone, settings.node.name, signer, int(time.time()), days)
+        keys.use(claim.key.id)
     except OSError as error:
-        path = error.filename or statement
+        path = error.filename or keys.statement
         raise SettingsError(CANNOT_WRITE, path=str(path), reason=error.strerror or str(error)) from error
+    return claim
 
 
 def _make_key(path: Path) -> SigningKey:

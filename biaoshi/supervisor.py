@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -19,13 +20,13 @@ from typing import Final
 
 import structlog
 
+from biaoshi.upkeep import Upkeep
 from config.keyfiles import read_identity
 from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
-from protocol.identifiers import normal_prefix_text
-from protocol.node import check_own_key
-from protocol.signatures import SigningKey
+from protocol.identifiers import normal_zone_text
+from protocol.node import own_keys
 from protocol.status import Status
 
 START_SECONDS: Final = 30.0
@@ -64,9 +65,11 @@ class _Process:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._serves = False
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises :class:`SettingsError`."""
+        self._serves = False
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -82,6 +85,12 @@ class _Process:
         if line != b"ready\n":
             await self._end()
             raise SettingsError(NOT_STARTED, process=self.name)
+        self._serves = True
+
+    def take_up(self) -> None:
+        """Have it take up renewed keys; one that is only starting reads them anyway."""
+        if self._serves and self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
 
     async def watch(self) -> None:
         """Start it again whenever it dies."""
@@ -127,9 +136,8 @@ class _Process:
 async def supervise(settings: Settings, config: Path) -> None:
     """Run a node until SIGTERM or SIGINT. Raises :class:`SettingsError` where it cannot start."""
     log = set_up_log(settings.log, "supervisor")
-    identity = read_identity(settings)
-    zone = normal_prefix_text(settings.node.prefix)
-    check_own_key(identity.statement, SigningKey(identity.seed).public, zone, int(time.time()))
+    zone = normal_zone_text(settings.node.prefix)
+    own_keys(zone, *read_identity(settings), now=int(time.time()))
     stop = stop_event()
     resolver, registry = settings.resolver, settings.registry
     with contextlib.ExitStack() as reserved:
@@ -145,6 +153,8 @@ async def supervise(settings: Settings, config: Path) -> None:
             for process in processes:
                 await process.start()
                 watchers.append(asyncio.create_task(process.watch()))
+            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
+            watchers.append(asyncio.create_task(upkeep.run()))
             _note_run(settings, resolver_port, registry_port, processes)
             log.info("node is up", zone=zone, resolver=f"{resolver.host}:{resolver_port}",
                      registry=f"{registry.host}:{registry_port}", workers=resolver.workers)  # fmt: skip
@@ -158,6 +168,11 @@ async def supervise(settings: Settings, config: Path) -> None:
                 watcher.cancel()
             settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
+
+
+def _take_up(processes: list[_Process]) -> None:
+    for process in processes:
+        process.take_up()
 
 
 def _reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:

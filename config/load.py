@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from importlib.resources import files
@@ -16,7 +17,9 @@ from config.settings import RegistrySettings, ResolverSettings, Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")
-_WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_NOT_IN_THE_FILE: Final = ("directory", "file")
+_PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
@@ -71,7 +74,7 @@ def load_settings(path: Path) -> Settings:
     problems += _meaning(raw)
     if problems or not isinstance(settings, Settings):
         raise BadConfiguration(path, problems)
-    settings.directory = str(path.resolve().parent)
+    settings.directory, settings.file = str(path.resolve().parent), path.name
     return settings
 
 
@@ -104,10 +107,22 @@ def fill(text: str, options: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def put_option(path: Path, option: str, value: str) -> None:
+    """Put another value (TOML) behind an option, ``section.option``, of a configuration file, which stays as it is
+    otherwise. Raises :class:`BadConfiguration`."""
+    try:
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(fill(path.read_text("utf-8"), {option: value}), "utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        en, zh = f"it cannot be written: {error.strerror}", f"无法写入：{error.strerror}"
+        raise BadConfiguration(path, [Problem("", en, zh)]) from None
+
+
 def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[Problem]) -> Any:
     """Convert one table field by field, so that one problem does not hide the next; None where there were any."""
     hints = get_type_hints(type_, include_extras=True)
-    fields = {field.name: field for field in msgspec.structs.fields(type_) if field.name != "directory"}
+    fields = {field.name: field for field in msgspec.structs.fields(type_) if field.name not in _NOT_IN_THE_FILE}
     before = len(problems)
     for name in [one for one in raw if one not in fields]:
         close = difflib.get_close_matches(name, fields, n=1)
@@ -193,13 +208,17 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    zone = _normal(prefix) if isinstance(prefix, str) and _is_prefix(prefix) else None
+    is_root = prefix == "" and node.get("role") == "top"
+    zone = _normal(prefix) if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
-            "node.prefix", f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes",
-            f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节",
+            "node.prefix",
+            f"{prefix!r} is no prefix: segments joined by dots, like 88.118, at most 64 bytes; the root, which is "
+            "empty, is for the role top",
+            f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节；空前缀（根）仅用于 top 角色",
         ))  # fmt: skip
     problems += _address_meaning(resolver, registry)
+    problems += _keys_meaning(_table(raw, "keys"))
     writers = registry.get("writers")
     seen: dict[str, str] = {}
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
@@ -224,11 +243,27 @@ def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list
     return problems
 
 
+def _keys_meaning(keys: dict[str, Any]) -> list[Problem]:
+    zone, parent = keys.get("zone"), keys.get("parent")
+    problems = [
+        Problem(f"keys.zone[{i}]", "a public key looks like ed25519: and 44 characters of base64",
+                "公钥应为 ed25519: 加 44 个 base64 字符")
+        for i, key in enumerate(zone if isinstance(zone, list) else [])
+        if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key)
+    ]  # fmt: skip
+    if isinstance(parent, str) and parent and not _ADDRESS.fullmatch(parent):
+        problems.append(Problem(
+            "keys.parent", f"{parent!r} is no address; write host, host:port or [IPv6]:port",
+            f"{parent!r} 不是合法的地址，请写成 主机、主机:端口 或 [IPv6]:端口",
+        ))  # fmt: skip
+    return problems
+
+
 def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: dict[str, str]) -> list[Problem]:
     """``seen``: the keys of the writers before this one, and where they stand."""
     problems: list[Problem] = []
     key, prefixes = writer.get("key"), writer.get("prefixes")
-    if isinstance(key, str) and not _WRITER_KEY.fullmatch(key):
+    if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key):
         problems.append(Problem(
             f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
             "公钥应为 ed25519: 加 44 个 base64 字符",
@@ -240,8 +275,7 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: 
         ))  # fmt: skip
     foreign = [
         below for below in (prefixes if isinstance(prefixes, list) else [])
-        if zone and isinstance(below, str)
-        and not (_normal(below) == zone or (_normal(below).startswith(zone + ".") and _is_prefix(below)))
+        if zone is not None and isinstance(below, str) and not _lies_in(_normal(below), zone)
     ]  # fmt: skip
     problems += [
         Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",
@@ -249,6 +283,10 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: 
         for below in foreign
     ]  # fmt: skip
     return problems
+
+
+def _lies_in(prefix: str, zone: str) -> bool:
+    return prefix == zone or (_is_prefix(prefix) and (not zone or prefix.startswith(zone + ".")))
 
 
 def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Role = Literal["secondary", "enterprise"]
+Role = Literal["top", "secondary", "enterprise"]
 
 
 class NodeSettings(msgspec.Struct, kw_only=True):
@@ -21,11 +22,17 @@ class NodeSettings(msgspec.Struct, kw_only=True):
 
 
 class KeySettings(msgspec.Struct, kw_only=True):
-    """[keys]: files that prove who this node is, relative to the configuration file."""
+    """[keys]: what proves who this node is; files are relative to the configuration file."""
 
+    zone: Annotated[list[str], msgspec.Meta(max_length=4)] = msgspec.field(default_factory=list)
+    zone_secret: str = "keys/zone.pem"
     online: str = "keys/online.pem"
     statement: str = "keys/online.statement"
-    delegations: list[str] = msgspec.field(default_factory=list)
+    online_days: Days = 90.0
+    delegations: str = "keys/delegations"
+    delegation_days: Days = 90.0
+    parent: str = ""
+    successions: str = "keys/successions"
 
 
 class ResolverSettings(msgspec.Struct, kw_only=True):
@@ -62,7 +69,7 @@ class LogSettings(msgspec.Struct, kw_only=True):
 
 
 class Settings(msgspec.Struct, kw_only=True):
-    """A whole configuration file. ``directory`` is where it lies: relative paths begin there."""
+    """A whole configuration file. ``directory`` is where it lies: relative paths begin there; ``file`` is its name."""
 
     node: NodeSettings
     keys: KeySettings = msgspec.field(default_factory=KeySettings)
@@ -70,10 +77,16 @@ class Settings(msgspec.Struct, kw_only=True):
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     directory: str = "."
+    file: str = ""
 
     def path(self, name: str) -> Path:
         """A path from the file, made absolute."""
         return Path(self.directory) / name
+
+    @property
+    def file_path(self) -> Path:
+        """The configuration file itself."""
+        return self.path(self.file)
 
     @property
     def store_path(self) -> Path:

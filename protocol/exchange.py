@@ -112,7 +112,7 @@ class Exchange:
         self._next_rid = (rid + 1) & MAX_RID
         wire = encode_request(op, rid, *arguments)
         self._asked[rid] = wire
-        if op is Op.CHAIN:
+        if op is Op.CHAIN and len(arguments) < 2:  # with a prefix it asks for a child's chain, which has no online keys
             self._chain_rids.add(rid)
         return rid, wire
 
@@ -192,11 +192,11 @@ class Exchange:
             raise NotVerified(WRONG_COUNT, n=seal.n, count=len(bundle.responses))
         chain = self._chain_in(bundle)
         if chain is None:
-            if verifier.knows(seal.key_id):
+            if verifier.knows(seal.key_id, seal.time // 1000):
                 return self._settle(verifier, bundle, now_ms)
             self._put_aside(bundle)
             return []
-        if self._aside or not verifier.knows(seal.key_id):
+        if self._aside or not verifier.knows(seal.key_id, seal.time // 1000):
             verifier.learn(chain, now_ms)
         # A key that the chain does not vouch for either is refused here.
         return [reply for one in (bundle, *self._take_aside()) for reply in self._settle(verifier, one, now_ms)]

@@ -88,6 +88,11 @@ def normal_prefix_text(text: str) -> str:
     return normal_prefix(_octets(text)).decode()
 
 
+def normal_zone_text(text: str) -> str:
+    """The same for the prefix of a zone, which may be empty: that is the root."""
+    return normal_prefix_text(text) if text else ""
+
+
 def _octets(text: str) -> bytes:
     """UTF-8, with lone surrogates let through: undecodable bytes of a command line arrive as these, and the check for
     UTF-8 that follows names them."""

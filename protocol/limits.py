@@ -96,6 +96,16 @@ MAX_STALE_SECONDS: Final = 86_400
 """How long beyond its TTL an answer may be used while all servers of its zone are down, unless configured otherwise: a
 day, within what RFC 8767 (section 5) recommends."""
 
+MAX_REQUEST_AGE_SECONDS: Final = 86_400
+"""By how much the time at which a delegation request was made may differ from the parent's clock: an old one, shown
+again by somebody else, must not bring old keys back."""
+
+MAX_CODE_HOURS: Final = 720
+"""Hours that a one-time code for a delegation request may be valid: a month."""
+
+MAX_CODE_ATTEMPTS: Final = 20
+"""Requests with a wrong code for one prefix before its code is void."""
+
 MAX_KNOWN_DELEGATIONS: Final = 100_000
 """Delegations of which a verifier remembers the newest serial: 40 secondaries with all their enterprises, 100 MB."""
 

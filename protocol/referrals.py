@@ -25,6 +25,14 @@ MALFORMED: Final = Rule(
 )
 
 
+class Cut(NamedTuple):
+    """Where a node's zone is cut: a prefix that it has delegated, by this statement with this serial."""
+
+    child: str
+    serial: int
+    statement: bytes
+
+
 class Referral(NamedTuple):
     """A referral as it came, not verified."""
 

@@ -227,6 +227,24 @@ def read_online_key(statement: bytes) -> Unverified[OnlineKey]:
     return Unverified(claim, ONLINE_KEY_CONTEXT + body, signature)
 
 
+EARLY_SECONDS: Final = 3_600
+"""By how much a statement begins before it is made, at most: for clients whose clock is behind."""
+
+RENEW_SECONDS: Final = 30 * 86_400
+"""How long before its end a statement is renewed, at most."""
+
+
+def window(now: int, days: float) -> tuple[int, int]:
+    """From–until of a statement that is made ``now`` for so many days."""
+    length = max(1, round(days * 86_400))
+    return now - min(EARLY_SECONDS, length // 10), now + length
+
+
+def due(not_before: int, not_after: int) -> int:
+    """When a statement with this window is to be renewed: when a third of its time is left, or 30 days."""
+    return not_after - min((not_after - not_before) // 3, RENEW_SECONDS)
+
+
 def _wires(keys: tuple[PublicKey, ...]) -> list[_Key]:
     return [_Key(key.algorithm, key.raw) for key in keys]
 

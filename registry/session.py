@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from protocol.errors import BiaoshiError, MessageError, Refused
+from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
 from protocol.messages import (
@@ -18,9 +19,10 @@ from protocol.messages import (
     encode_response,
     read_request,
 )
-from protocol.node import NodeFacts, answer_common
+from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.signatures import PublicKey
 from protocol.status import Status
+from registry.delegations import Delegations, SystemBatch
 from registry.intake import read_writes
 from registry.rights import (
     CHALLENGE_BYTES,
@@ -28,6 +30,7 @@ from registry.rights import (
     NOT_AUTHENTICATED,
     OTHER_PREFIX,
     WHOLE_ZONE,
+    WHOLE_ZONE_DELEGATES,
     Rights,
     challenge_bytes,
     permits,
@@ -58,7 +61,15 @@ class Batch(NamedTuple):
 class Session:
     """The state of one connection to the registry."""
 
-    def __init__(self, store: Store, facts: NodeFacts, rights: Rights, status: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        facts: NodeFacts,
+        rights: Rights,
+        status: Callable[[], dict[str, object]],
+        delegations: Delegations | None = None,
+    ) -> None:
+        self._delegations = delegations
         self._store = store
         self._facts = facts
         self._rights = rights
@@ -66,7 +77,8 @@ class Session:
         self._claimed: PublicKey | None = None
         self._nonce = b""
         self._prefixes: tuple[str, ...] = ()
-        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch]] = {
+        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch | SystemBatch]] = {
+            Op.CHAIN: self._chain,
             Op.STATUS: self._answer_status,
             Op.AUTHENTICATE: self._authenticate,
             Op.PROVE: self._prove,
@@ -76,7 +88,7 @@ class Session:
             Op.CHANGES: self._changes,
         }
 
-    def answer(self, request: object) -> bytes | Batch:
+    def answer(self, request: object) -> bytes | Batch | SystemBatch:
         """The response to a request, or the batch that is to be written before there is one."""
         rid = 0
         try:
@@ -84,6 +96,12 @@ class Session:
             operation = self._operations.get(op)
             if operation is not None:
                 return operation(rid, arguments)
+            if self._delegations is not None:
+                if op in self._delegations.for_anybody:
+                    return self._delegations.for_anybody[op](rid, arguments)
+                if op in self._delegations.for_administrators:
+                    self._require_zone(WHOLE_ZONE_DELEGATES)
+                    return self._delegations.for_administrators[op](rid, arguments)
             common = answer_common(self._facts, op, rid, arguments)
             if common is None:
                 raise MessageError(UNKNOWN_OPERATION, op=op)
@@ -91,6 +109,10 @@ class Session:
             return encode_failure(rid, error)
         else:
             return common
+
+    def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        below = answer_chain_to(self._facts, rid, arguments, self._store.cut, int(time.time()))
+        return encode_response(rid, Status.OK, self._facts.chain) if below is None else below
 
     def _answer_status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         return encode_response(rid, Status.OK, self._status())
@@ -177,8 +199,7 @@ class Session:
             case _:
                 reason = f"expected [21, rid, cursor or nil, limit up to {MAX_CHANGES}]"
                 raise MessageError(BAD_ARGUMENTS, operation="changes", reason=reason)
-        if not permits(self._prefixes, self._facts.zone):
-            raise Refused(WHOLE_ZONE, Status.NOT_PERMITTED, zone=self._facts.zone)
+        self._require_zone(WHOLE_ZONE)
         while True:
             page = self._store.feed(cursor, limit)
             response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor, page.more])
@@ -189,6 +210,11 @@ class Session:
     def _require_key(self) -> None:
         if not self._prefixes:
             raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
+
+    def _require_zone(self, rule: Rule) -> None:
+        self._require_key()
+        if not permits(self._prefixes, self._facts.zone):
+            raise Refused(rule, rule.status, zone=self._facts.zone)
 
     def _require_right(self, prefix: str) -> None:
         if not permits(self._prefixes, prefix):

@@ -36,8 +36,9 @@ from protocol.messages import (
     failure_payload,
     read_request,
 )
-from protocol.node import NodeFacts, answer_common
+from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.records import State, public_body, split_body
+from protocol.referrals import referral_payload
 from protocol.status import Status
 from registry.store.interface import Counts, Reader
 
@@ -72,17 +73,19 @@ _MANY_OVERHEAD: Final = 64
 
 
 class Answerer:
-    """Answers requests from what ``reader`` sees."""
+    """Answers requests from what ``reader`` sees. ``clock`` gives seconds since 1970."""
 
-    def __init__(self, reader: Reader, facts: NodeFacts) -> None:
+    def __init__(self, reader: Reader, facts: NodeFacts, clock: Callable[[], float] = time.time) -> None:
         self._reader = reader
         self._facts = facts
+        self._clock = clock
         self._started = self._counted = time.monotonic()
         self._counts: Counts | None = None
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes]] = {
             Op.RESOLVE: self._resolve,
             Op.RESOLVE_MANY: self._resolve_many,
             Op.LIST: self._list,
+            Op.CHAIN: self._chain,
             Op.STATUS: self._status,
         }
 
@@ -195,8 +198,12 @@ class Answerer:
             wanted = normal(identifier)
         except IdentifierError as error:
             return int(error.status), failure_payload(error)
-        if not covers(self._facts.zone, wanted.partition(b"/")[0].decode()):
+        prefix = wanted.partition(b"/")[0].decode()
+        if not covers(self._facts.zone, prefix):
             return int(Status.NOT_RESPONSIBLE), None
+        cut = self._reader.cut(prefix)
+        if cut is not None:
+            return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
         body = self._reader.find(wanted)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
@@ -219,9 +226,22 @@ class Answerer:
                 raise MessageError(BAD_ARGUMENTS, operation="list", reason=reason)
         if not covers(self._facts.zone, prefix):
             return encode_response(rid, Status.NOT_RESPONSIBLE, None)
+        cut = self._reader.cut(prefix)
+        if cut is not None:
+            return encode_response(rid, Status.REFERRAL, referral_payload(cut.statement, int(self._clock())))
         page = self._reader.scan(prefix, cursor, limit)
         active = [entry.identifier.decode() for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
-        return encode_response(rid, Status.OK, [active, page.cursor])
+        return encode_response(rid, Status.OK, [self._not_delegated(active), page.cursor])
+
+    def _not_delegated(self, identifiers: list[str]) -> list[str]:
+        """Without those below a prefix that others answer for."""
+        prefixes = {identifier.partition("/")[0] for identifier in identifiers}
+        cut = {prefix for prefix in prefixes if self._reader.cut(prefix) is not None}
+        return [one for one in identifiers if one.partition("/")[0] not in cut] if cut else identifiers
+
+    def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        below = answer_chain_to(self._facts, rid, arguments, self._reader.cut, int(self._clock()))
+        return encode_response(rid, Status.OK, self._facts.chain) if below is None else below
 
     def _status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         now = time.monotonic()
@@ -238,6 +258,7 @@ class Answerer:
             "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - self._started),
             "worker": os.getpid(),
+            **facts.status(int(self._clock())),
         })  # fmt: skip
 
 

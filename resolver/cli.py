@@ -14,7 +14,7 @@ import typer
 
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
-from protocol.errors import Rule, SettingsError
+from protocol.errors import Rule, SettingsError, render
 from protocol.receipts import verify_receipt
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
@@ -170,14 +170,21 @@ def status(server: Server = None, anchor: AnchorOption = None, node: Node = None
         print(json.dumps(shown, ensure_ascii=False))
         return
     names = _STATUS_ZH if language() == "zh" else {}
+    concerns = str(shown.pop("concerns", "")).split()
     for name, value in shown.items():
-        text = f"{value:,}" if isinstance(value, int) and name != "worker" else value
-        print(f"{names.get(name, name.replace('_', ' ')):<12} {text}")
+        if name.endswith("_ends"):
+            value = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(value))) if value else "-"
+        text = f"{value:,}" if isinstance(value, int) and name != "worker" else value or "(root)"
+        print(f"{names.get(name, name.replace('_', ' ')):<15} {text}")
+    for rule in concerns:
+        ends = shown["online_key_ends" if "online" in rule else "delegation_ends"]
+        print(f"! {render(rule, {'days': max(0, int(int(ends) - time.time()) // 86_400)}, language())}")
 
 
 _STATUS_ZH = {
     "role": "角色", "zone": "区域", "software": "软件", "registered": "已注册", "prefixes": "前缀数",
     "changes": "变更数", "store_bytes": "存储字节", "uptime_s": "运行秒数", "worker": "进程",
+    "online_key_ends": "在线密钥到期", "delegation_ends": "授权到期",
 }  # fmt: skip
 
 

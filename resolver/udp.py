@@ -33,12 +33,12 @@ RECEIVE_BUFFER_BYTES: Final = 4 << 20
 
 
 class DatagramDoor:
-    """Answers the datagrams of one bound, non-blocking socket."""
+    """Answers the datagrams of one bound, non-blocking socket. ``key`` may be replaced at any time."""
 
     def __init__(self, sock: socket.socket, answerer: Answerer, key: SigningKey, reader: Reader) -> None:
         self._socket = sock
         self._answerer = answerer
-        self._key = key
+        self.key = key
         self._reader = reader
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
@@ -69,7 +69,7 @@ class DatagramDoor:
         if not answered:
             return
         leaves = list(map(leaf, wires, answered))
-        seals = seal_turn([1] * len(leaves), leaves, self._key, time.time_ns() // 1_000_000)
+        seals = seal_turn([1] * len(leaves), leaves, self.key, time.time_ns() // 1_000_000)
         send = self._socket.sendto
         for wire, source, response, seal in zip(wires, sources, answered, seals, strict=True):
             datagram = response + seal

@@ -14,13 +14,11 @@ from pathlib import Path
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError
-from protocol.identifiers import normal_prefix_text
-from protocol.node import NodeFacts, check_own_key
-from protocol.signatures import SigningKey
-from protocol.trust import Chain
+from protocol.identifiers import normal_zone_text
+from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.turn import Turn
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
@@ -38,26 +36,37 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
-    identity = read_identity(settings)
-    key = SigningKey(identity.seed)
-    zone = normal_prefix_text(settings.node.prefix)
-    check_own_key(identity.statement, key.public, zone, int(time.time()))
+    zone = normal_zone_text(settings.node.prefix)
+    own = _own_keys(settings, zone)
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()
-    turn = Turn(key, loop.call_soon, _now_ms, reader.rest)
+    turn = Turn(own.key, loop.call_soon, _now_ms, reader.rest)
     facts = NodeFacts(
         role=settings.node.role,
         zone=zone,
         software=software(),
-        chain=Chain(identity.delegations, (identity.statement,)),
+        chain=own.chain,
         listing=settings.resolver.listing,
+        own=own,
     )
     answerer = Answerer(reader, facts)
     connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed)
     host = settings.resolver.host
     server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
     datagrams = bind(host, port, socket.SOCK_DGRAM)
-    loop.add_reader(datagrams.fileno(), DatagramDoor(datagrams, answerer, key, reader).on_readable)
+    door = DatagramDoor(datagrams, answerer, own.key, reader)
+    loop.add_reader(datagrams.fileno(), door.on_readable)
+
+    def take_up() -> None:
+        try:
+            renewed = _own_keys(load_settings(settings.file_path), zone)
+        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
+            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
+            return
+        turn.key = door.key = renewed.key
+        facts.take_up(renewed)
+
+    on_hangup(take_up)
     sweeper = asyncio.create_task(_sweep(connections))
     log.info("serving", host=host, port=port, zone=facts.zone)
     settle_collector()
@@ -73,6 +82,12 @@ async def serve(settings: Settings, port: int) -> None:
             await connections.empty.wait()
     sweeper.cancel()
     reader.close()
+
+
+def _own_keys(settings: Settings, zone: str) -> OwnKeys:
+    """The keys that ``[keys]`` names, judged as of now."""
+    identity = read_identity(settings)
+    return own_keys(zone, *identity, now=int(time.time()))
 
 
 async def _sweep(connections: Connections) -> None:

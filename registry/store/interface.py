@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import Rule
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.writes import Outcome, Write
 
@@ -64,7 +65,8 @@ class ChangePage(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How much is stored: active records by prefix, changes ever made, bytes in use on disk (0: not on disk)."""
+    """How much is stored: active records by prefix, system prefixes left out; changes ever made; bytes in use on disk
+    (0: not on disk)."""
 
     active: dict[str, int]
     changes: int
@@ -72,11 +74,13 @@ class Counts(NamedTuple):
 
 
 class Reader(Protocol):
-    """The reading side. Reads see everything that was acknowledged before the last :meth:`rest`."""
+    """The reading side. Reads see everything that was acknowledged before the last :meth:`rest`.
+
+    System records (``system``) are seen by :meth:`find`, :meth:`scan` and :meth:`feed` alone."""
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         """The public bodies of active records, in order; None for any other identifier, be it absent,
-        withdrawn or malformed. Identifiers need not be in normal form."""
+        withdrawn, malformed, or at or below a delegated prefix. Identifiers need not be in normal form."""
         ...
 
     def get(self, identifier: bytes) -> bytes | None:
@@ -87,9 +91,14 @@ class Reader(Protocol):
         """The whole body under an identifier in normal form, active or withdrawn; None where there is none."""
         ...
 
+    def cut(self, prefix: str) -> Cut | None:
+        """The highest delegated prefix at or above ``prefix`` (normal form); None where none is."""
+        ...
+
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
-        """Up to ``limit`` records of a prefix and of all prefixes below it, withdrawn ones included, ordered by
-        prefix and suffix. Raises :class:`~protocol.errors.StoreError` for a cursor that is not ours."""
+        """Up to ``limit`` records of a prefix and those below it, ordered by prefix and suffix, withdrawn ones
+        and those below delegated prefixes included, and below the empty prefix those of system prefixes, too. Raises
+        :class:`~protocol.errors.StoreError` for a cursor that is not ours."""
         ...
 
     def feed(self, cursor: bytes | None, limit: int) -> ChangePage:

@@ -9,8 +9,10 @@ from pathlib import Path
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.records import State, public_body, split_body
+from protocol.referrals import Cut
 from registry.store.decide import decide
 from registry.store.interface import BAD_CURSOR, STORE_FAILED, ChangePage, Counts, Entry, Page
+from registry.store.system import DELEGATIONS, find_cut, is_system
 from registry.store.writes import Outcome, Write
 
 _CURSOR_BYTES = 8
@@ -28,21 +30,26 @@ class MemoryStore:
         self._bodies: dict[bytes, bytes] = {}
         self._ordered: list[tuple[bytes, bytes]] = []
         self._changes: list[bytes] = []
+        self._delegates = False  # whether there ever was a delegation
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(identifier) for identifier in identifiers]
 
     def get(self, identifier: bytes) -> bytes | None:
         try:
-            body = self._bodies.get(normal(identifier))
+            wanted = normal(identifier)
         except IdentifierError:
             return None
+        body = self._bodies.get(wanted)
         if body is None or split_body(body).state is not State.ACTIVE:
             return None
-        return public_body(body)
+        return None if self.cut(wanted.partition(b"/")[0].decode()) else public_body(body)
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
+
+    def cut(self, prefix: str) -> Cut | None:
+        return find_cut(self.find, prefix) if self._delegates else None
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         start = 0
@@ -71,6 +78,8 @@ class MemoryStore:
     def counts(self) -> Counts:
         active: dict[str, int] = {}
         for identifier, body in self._bodies.items():
+            if is_system(identifier):
+                continue
             prefix = identifier.partition(b"/")[0].decode()
             active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
         return Counts(active, len(self._changes), 0)
@@ -85,6 +94,7 @@ class MemoryStore:
                     bisect.insort(self._ordered, _order(write.identifier))
                 self._bodies[write.identifier] = new_body
                 self._changes.append(write.identifier)
+                self._delegates = self._delegates or write.identifier.startswith(DELEGATIONS)
             outcomes.append(outcome)
         return outcomes
 

@@ -9,12 +9,12 @@ from typing import Final, Generic, Self, TypeVar
 
 from protocol.address import Address, parse_address
 from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
-from protocol.errors import MessageError, Refused, Rule, Unreachable
+from protocol.errors import MessageError, NotVerified, Refused, Rule, Unreachable
 from protocol.exchange import Evidence, Reply, UnprovenReply, read_chain
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_LIST
 from protocol.messages import Ask, Op, refusal
-from protocol.receipts import encode_receipt
+from protocol.receipts import encode_receipt, verify_receipt
 from protocol.status import Status
 from protocol.trust import Chain, TrustAnchor, Verifier
 from resolver.client.connection import StreamConnection
@@ -115,6 +115,10 @@ class _Resolving(Generic[AnyAnswer]):
             case (tuple(names), (None | bytes()) as next_cursor) if all(type(name) is bytes for name in names):
                 return [name.decode() for name in names], next_cursor
         raise MessageError(BAD_REPLY, operation="list")
+
+    async def ask(self, op: Op) -> object:
+        """The payload of an operation without arguments."""
+        return self._require_ok(await self._ask(op)).payload
 
     async def ping(self) -> None:
         """Return when the node has answered."""
@@ -232,6 +236,7 @@ class Client(_Resolving[Answer]):
         tolerance_ms: int = CLOCK_TOLERANCE_MS,
         udp: bool = False,
     ) -> None:
+        self._anchor = anchor
         verifier = Verifier(anchor, tolerance_ms)
         super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=verifier)
         self._datagrams = Datagrams(self._servers, verifier) if udp else None
@@ -260,7 +265,14 @@ class Client(_Resolving[Answer]):
             chain = read_chain((await self._ask(Op.CHAIN, until=until)).payload)
         if not isinstance(evidence, Evidence):
             raise MessageError(BAD_REPLY, operation="resolve alone")
-        return answer, encode_receipt(*evidence, chain)
+        receipt = encode_receipt(*evidence, chain)
+        try:
+            verify_receipt(receipt, self._anchor)
+        except NotVerified:  # keys were renewed since this connection was shown the chain
+            chain = read_chain((await self._ask(Op.CHAIN, until=until)).payload)
+            receipt = encode_receipt(*evidence, chain)
+            verify_receipt(receipt, self._anchor)
+        return answer, receipt
 
     def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> Answer:
         assert isinstance(reply, Reply)

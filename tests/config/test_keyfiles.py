@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from config.keyfiles import (
     AnchorFile,
     BadKeyFile,
+    Identity,
     make_seed,
     read_anchor,
     read_identity,
@@ -191,18 +193,21 @@ def test_openssl_reads_what_we_write(tmp_path: Path) -> None:
 
 def test_identity(tmp_path: Path) -> None:
     write_secret(tmp_path / "online.pem", SEED)
-    for name in ("statement", "one", "two"):
-        (tmp_path / name).write_bytes(name.encode())
-    keys = '[keys]\nonline = "online.pem"\nstatement = "statement"\ndelegations = ["one", "two"]\n'
+    statements = [msgpack.packb([name, b"signature"]) for name in (b"one", b"two")]
+    (tmp_path / "statement").write_bytes(b"statement")
+    (tmp_path / "delegations").write_bytes(b"".join(statements))
+    keys = '[keys]\nonline = "online.pem"\nstatement = "statement"\ndelegations = "delegations"\n'
     settings = load_settings(write(tmp_path, LEAST + keys))
-    assert read_identity(settings) == (SEED, b"statement", (b"one", b"two"))
-    for name in ("two", "statement", "online.pem"):
+    assert read_identity(settings) == Identity(SEED, (b"statement",), tuple(statements), (), ())
+    for name in ("statement", "online.pem"):
         (tmp_path / name).rename(tmp_path / "away")
         error = refused(lambda _: read_identity(settings), tmp_path / name)
         assert "cannot be read: No such file" in error.en
         assert "无法读取" in error.zh
         (tmp_path / "away").rename(tmp_path / name)
-    settings.keys.delegations = []
+    (tmp_path / "delegations").write_bytes(statements[0] + b"\x92")
+    assert "delegate fetch" in refused(lambda _: read_identity(settings), tmp_path / "delegations").en
+    (tmp_path / "delegations").unlink()
     assert read_identity(settings).delegations == ()
 
 

@@ -47,7 +47,8 @@ def test_shipped_file_shows_every_option_with_its_default(name: str) -> None:
     """What an operator reads is all that there is, and what holds when a line is left out."""
     raw = tomllib.loads(files("config").joinpath(name).read_text("utf-8"))
     defaults = msgspec.to_builtins(Settings(node=load_settings(Path(str(files("config").joinpath(name)))).node))
-    defaults.pop("directory")
+    for name_ in ("directory", "file"):
+        defaults.pop(name_)
     defaults["registry"].pop("writers")  # none: an example stands in a comment
     assert raw == defaults
 
@@ -84,7 +85,8 @@ def test_example_of_a_writer_in_the_comment(name: str, tmp_path: Path) -> None:
     start = text.index("# [[registry.writers]]")
     example = "\n".join(line.removeprefix("# ") for line in text[start:].split("\n\n")[0].splitlines())
     settings = load_settings(write(tmp_path, text[:start] + example.replace("ed25519:…", KEY) + "\n"))
-    assert [writer.prefixes for writer in settings.registry.writers] == [["88.118.32001"]]
+    example_of = "88" if settings.node.role == "top" else "88.118.32001"
+    assert [writer.prefixes for writer in settings.registry.writers] == [[example_of]]
 
 
 # Whole files -----------------------------------------------------------------------------------------
@@ -100,7 +102,13 @@ def test_every_option_set(tmp_path: Path) -> None:
         [keys]
         online = "a.pem"
         statement = "b"
-        delegations = ["one", "two"]
+        zone = ["{KEY}", "{OTHER_KEY}"]
+        zone_secret = "c"
+        online_days = 2
+        delegations = "d"
+        delegation_days = 0.5
+        successions = "e"
+        parent = "[::1]:26411"
         [resolver]
         host = "::"
         port = 0
@@ -124,13 +132,17 @@ def test_every_option_set(tmp_path: Path) -> None:
     """))  # fmt: skip
     assert msgspec.to_builtins(settings) == {
         "node": {"role": "enterprise", "prefix": "88.118.0042", "name": "工厂一", "data": "/srv/store"},
-        "keys": {"online": "a.pem", "statement": "b", "delegations": ["one", "two"]},
+        "keys": {
+            "zone": [KEY, OTHER_KEY], "zone_secret": "c", "online": "a.pem", "statement": "b", "online_days": 2,
+            "delegations": "d", "delegation_days": 0.5, "successions": "e", "parent": "[::1]:26411",
+        },
         "resolver": {"host": "::", "port": 0, "workers": 256, "listing": False, "unsealed": True},
         "registry": {"host": "node.example.cn", "port": 65_535, "writers": [
             {"name": "one", "key": KEY, "prefixes": ["88.118.0042", "88.118.0042.a"]},
             {"name": "two", "key": OTHER_KEY, "prefixes": ["88.118.0042.B"]},
         ]},
         "log": {"level": "debug", "format": "json"},
+        "file": "biaoshi.toml",
         "directory": str(tmp_path),
     }  # fmt: skip
 
@@ -144,7 +156,7 @@ nmae = "n"
 [key]
 online = "x"
 [keys]
-delegations = ["a", 7]
+zone = ["a", 7]
 [resolver]
 port = 70000
 workers = 0
@@ -168,8 +180,9 @@ format = 1
 def test_every_problem_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, BROKEN)
     assert set(found) == {
-        "nodes", "key", "node.role", "node.prefix", "node.nmae", "node.name", "keys.delegations[1]", "resolver.port",
-        "resolver.workers", "resolver.listing", "resolver.unseeled", "registry.host", "registry.writers[0].name",
+        "nodes", "key", "node.role", "node.prefix", "node.nmae", "node.name", "keys.zone[0]", "keys.zone[1]",
+        "resolver.port", "resolver.workers", "resolver.listing", "resolver.unseeled", "registry.host",
+        "registry.writers[0].name",
         "registry.writers[0].key", "registry.writers[0].prefixes", "registry.writers[1].name", "log.level",
         "log.format",
     }  # fmt: skip
@@ -223,8 +236,8 @@ def section(option: str, value: str) -> str:
 @pytest.mark.parametrize(
     ("option", "value", "en", "zh"),
     [
-        ("node.role", '"top"', "'top' is not one of secondary, enterprise", "'top' 不在可选值之内：secondary"),
-        ("node.role", "1", "1 is not one of secondary, enterprise", "1 不在可选值之内：secondary, enterprise"),
+        ("node.role", '"root"', "'root' is not one of top, secondary", "'root' 不在可选值之内：top, secondary"),
+        ("node.role", "1", "1 is not one of top, secondary, enterprise", "1 不在可选值之内：top, secondary"),
         ("node.name", '""', "'' will not do: it must not be empty", "'' 不合法：不能为空"),
         ("node.name", f'"{"n" * 65}"', "at most 64 characters", "最多 64 个字符"),
         ("node.name", "2024-01-01", "text between quotes", "带引号的文本"),
@@ -241,7 +254,7 @@ def section(option: str, value: str) -> str:
         ("resolver.workers", "257", "at most 256", "不得大于 256"),
         ("resolver.listing", "1", "1 will not do: write true or false", "1 不合法：应为 true 或 false"),
         ("resolver.unsealed", '"no"', "write true or false", "应为 true 或 false"),
-        ("keys.delegations", '"one"', "'one' will not do: write a list", "'one' 不合法：应为列表"),
+        ("keys.zone", '"one"', "'one' will not do: write a list", "'one' 不合法：应为列表"),
         ("keys.online", "[]", "[] will not do: write text", "[] 不合法：应为带引号的文本"),
         ("log.level", '"loud"', "'loud' is not one of debug, info, warning, error", "不在可选值之内"),
         ("log.format", "{}", "{} is not one of text, json", "不在可选值之内"),

@@ -17,7 +17,9 @@ from tests.config.writing import LEAST, write
 def test_the_least_file_and_the_defaults(tmp_path: Path) -> None:
     loaded = load_settings(write(tmp_path, LEAST))
     assert loaded == settings.Settings(
-        node=settings.NodeSettings(role="secondary", prefix="88.118", name="n"), directory=str(tmp_path)
+        node=settings.NodeSettings(role="secondary", prefix="88.118", name="n"),
+        directory=str(tmp_path),
+        file="biaoshi.toml",
     )
     assert (loaded.resolver.host, loaded.resolver.port, loaded.resolver.workers) == ("127.0.0.1", DEFAULT_PORT, 1)
     assert (loaded.registry.host, loaded.registry.port, loaded.registry.writers) == ("127.0.0.1", DEFAULT_PORT + 1, [])
@@ -50,8 +52,8 @@ def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
 
 def test_lists_of_two_files_are_two_lists(tmp_path: Path) -> None:
     one, two = (load_settings(write(tmp_path, LEAST)) for _ in range(2))
-    one.keys.delegations.append("x")
-    assert two.keys.delegations == []
+    one.keys.zone.append("x")
+    assert two.keys.zone == []
 
 
 @pytest.mark.parametrize("section", [one for one in vars(settings).values() if isinstance(one, type)

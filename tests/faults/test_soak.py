@@ -34,7 +34,7 @@ GROWTH_BYTES: Final = 48 << 20
 """How much more memory the worker may have in the last quarter of the time than in the second, when it has seen
 everything. What a client may hold is a few megabytes (resolver.tcp); how many do at once is chance."""
 
-MOST_BYTES: Final = 600 << 20
+MOST_BYTES: Final = 400 << 20
 
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 

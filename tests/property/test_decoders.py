@@ -15,7 +15,8 @@ from protocol.framing import MAX_ITEMS, READ_BYTES, MessageStream, decode_one
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.receipts import verify_receipt
 from protocol.records import check_values, decode_body, split_body
-from protocol.statements import read_delegation, read_online_key
+from protocol.statements import read_delegation, read_online_key, read_request
+from protocol.succession import read_succession
 from tests.fuzz.decoders import JUDGES, asking
 from tests.fuzz.seeds import HOSTILE, found, seeds
 from tests.property.strategies import FEW, MANY, damaged, messagepack
@@ -106,6 +107,8 @@ BOUNDS = {
     "values": (check_values, 10_000, 16),
     "delegation": (read_delegation, 10_000, 16),
     "online key": (read_online_key, 10_000, 16),
+    "request": (read_request, 10_000, 16),
+    "succession": (read_succession, 10_000, 16),
 }
 
 

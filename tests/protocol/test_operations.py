@@ -16,9 +16,10 @@ from registry import session as session_module
 from registry.rights import Rights
 from registry.session import Batch, Session
 from registry.store.memory import MemoryStore
+from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
 from resolver.answering import Answerer
-from tests.vectors.actors import BODY, IDENTIFIER, NOW, VALUES, WITHDRAWN_BODY
+from tests.vectors.actors import BODY, ENTERPRISE, IDENTIFIER, NOW, SECONDARY, VALUES, WITHDRAWN_BODY
 from tests.vectors.generate import FACTS, NEW, NEW_VALUES, NONCE, PROOF, STATUS_PAYLOAD, THIRD, WRITER
 from tests.vectors.load import load
 
@@ -49,6 +50,11 @@ def register_two_more(store: MemoryStore) -> None:
     store.apply([Write(NEW, ANY, NEW_VALUES), Write(THIRD, ANY, NEW_VALUES)], NOW)
 
 
+def delegate(store: MemoryStore) -> None:
+    statement = SECONDARY.delegate(ENTERPRISE)
+    store.apply([system_write(DELEGATIONS, ENTERPRISE.prefix, {"DELEGATION": statement})], NOW)
+
+
 def nothing(store: MemoryStore) -> None:
     """The store as it is."""
 
@@ -71,16 +77,23 @@ RESOLVER: list[tuple[str, str, Callable[[MemoryStore], None]]] = [
     ("resolve", "found", nothing),
     ("resolve", "absent", clear),
     ("resolve", "withdrawn", withdraw),
+    ("resolve", "delegated", delegate),
     ("resolve, to keep the answer", "found", nothing),
     ("resolve over UDP", "found", nothing),
     ("resolve below another zone", "refused", nothing),
     ("resolve what is no identifier", "refused", nothing),
     ("resolve nothing", "refused", nothing),
     ("resolve many", "each its own", nothing),
+    ("resolve many", "delegated", delegate),
     ("list", "a page", register_two_more),
+    ("list", "delegated", delegate),
     ("list on", "the last page", register_two_more),
     ("chain", "shown", nothing),
     ("chain over UDP", "shown", nothing),
+    ("chain of a child", "shown", delegate),
+    ("chain of a child", "not delegated", nothing),
+    ("chain of what lies below a child", "delegated", delegate),
+    ("chain of another's child", "refused", delegate),
     ("ping", "answered", nothing),
     ("an operation that is not there", "refused", nothing),
 ]
@@ -90,7 +103,7 @@ RESOLVER: list[tuple[str, str, Callable[[MemoryStore], None]]] = [
 def test_the_resolver(name: str, said: str, prepare: Callable[[MemoryStore], None]) -> None:
     store = store_with_third_version()
     prepare(store)
-    answerer = Answerer(store, FACTS)
+    answerer = Answerer(store, FACTS, lambda: NOW)
     assert answerer.one(request(name)).hex() == response(name, said)
     quick = answerer.plain([request(name)])
     if quick is not None:  # the way without objects says the same
@@ -163,10 +176,23 @@ def answered(session: Session, store: MemoryStore, name: str) -> str:
     return answer.hex()
 
 
-@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one["door"] == "both"])
+BOTH = [name for name, one in OPERATIONS.items() if one["door"] == "both"]
+
+
+@pytest.mark.parametrize("name", [name for name in BOTH if not name.startswith("chain of")])
 def test_the_registry_answers_what_every_node_does(name: str) -> None:
     (said,) = OPERATIONS[name]["responses"]
     assert answered(new_session(MemoryStore(), Rights({})), MemoryStore(), name) == said["response"]
+
+
+@pytest.mark.parametrize(("name", "said", "prepare"), [row for row in RESOLVER if row[0].startswith("chain of")])
+def test_the_registry_shows_the_chain_of_a_child(
+    name: str, said: str, prepare: Callable[[MemoryStore], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module.time, "time", lambda: NOW)
+    store = MemoryStore()
+    prepare(store)
+    assert answered(new_session(store, Rights({})), store, name) == response(name, said)
 
 
 def test_proving_a_key() -> None:

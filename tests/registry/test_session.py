@@ -7,7 +7,7 @@ from typing import Final
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.errors import StoreError
@@ -128,7 +128,7 @@ def test_without_a_key_it_says_who_it_is(store: MemoryStore) -> None:
     assert ask(session, Op.STATUS).payload == {b"registered": 7, b"zone": b"88.118"}
 
 
-@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 7, 15, 22, 127])
+@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 8, 15, 22, 127])
 def test_operations_of_others_are_unknown(owner: Session, op: int) -> None:
     response = ask(owner, op, b"88.118.1/x")
     assert response.status == Status.UNKNOWN_OPERATION
@@ -419,6 +419,7 @@ plain_items = st.tuples(
 )
 
 
+@example([(b"88.118.1/a", None, values())] * 16, [(0, (b"88.118.1./a", None, values()))])
 @given(
     st.lists(usual_items, min_size=16, max_size=20) | st.lists(plain_items, min_size=16, max_size=20),
     st.lists(st.tuples(st.integers(0, 20), tricky_items | st.none() | tricky_identifiers), max_size=2),

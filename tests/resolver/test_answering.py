@@ -14,9 +14,12 @@ from protocol.messages import MAX_RID, Op, Response, encode_request, read_respon
 from protocol.node import NodeFacts
 from protocol.records import Value, decode_body
 from protocol.runs import read_run, read_single
+from protocol.signatures import SigningKey
+from protocol.statements import Delegation
 from protocol.status import Status
 from protocol.trust import Chain
 from registry.store.memory import MemoryStore
+from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
 from resolver.answering import PARTS, Answerer
 from tests.resolver.servers import ADMIN_ONLY, NOW, ZONE, put
@@ -31,6 +34,8 @@ PRESENT = {
     "88.118.A1/Case 泵/x": 20,
 }
 
+BELOW_A_CUT = (b"88.118.7/there", b"88.118.7.1/there", b"88.118.7/absent")
+
 
 def _store() -> MemoryStore:
     store = MemoryStore()
@@ -41,6 +46,12 @@ def _store() -> MemoryStore:
     put(store, "88.118.1/restricted", Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY)))
     put(store, "88.118.1/gone", Value(1, "URL", b"u"))
     store.apply([Write(b"88.118.1/gone", ANY, None)], NOW)
+    for identifier in BELOW_A_CUT[:2]:
+        put(store, identifier.decode(), Value(1, "URL", b"u"))
+    statement = Delegation(ZONE, "88.118.7", 1, NOW, NOW + 9, (SigningKey(bytes(32)).public,), ()).sign(
+        SigningKey(bytes(32))
+    )
+    store.apply([system_write(DELEGATIONS, "88.118.7", {"DELEGATION": statement})], NOW)
     return store
 
 
@@ -73,6 +84,7 @@ def rule_of(found: Response) -> str:
 
 identifiers = st.one_of(
     st.sampled_from([identifier.encode() for identifier in PRESENT]),
+    st.sampled_from([*BELOW_A_CUT, b"\x01delegation/88.118.7", b"\x01/x"]),
     st.sampled_from([
         b"88.118.1/greatest", b"88.118.1/mixed", b"88.118.1/restricted", b"88.118.1/gone",
         b"88.118.a1/Case \xe6\xb3\xb5/x",
@@ -302,7 +314,7 @@ def test_list_may_be_switched_off_and_has_bounds() -> None:
 def test_status() -> None:
     shown = ask(Op.STATUS).payload
     assert isinstance(shown, dict)
-    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (b"88.118", b"secondary", len(PRESENT) + 3)
+    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (b"88.118", b"secondary", len(PRESENT) + 3 + 2)
 
 
 def test_what_every_door_answers() -> None:
@@ -313,7 +325,7 @@ def test_what_every_door_answers() -> None:
     assert rule_of(ask(Op.HELLO)) == "message.bad-arguments"
 
 
-@pytest.mark.parametrize("op", [7, 15, *range(16, 22), 23, 255, 2**64 - 1, -1])
+@pytest.mark.parametrize("op", [8, 15, *range(16, 22), 23, 255, 2**64 - 1, -1])
 def test_unknown_operations_and_those_of_the_registry(op: int) -> None:
     found = ask(op, b"x")
     assert found.status == Status.UNKNOWN_OPERATION

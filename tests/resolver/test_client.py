@@ -189,7 +189,7 @@ def test_online_key_changes_on_an_open_connection() -> None:
         async with serving(keys=keys) as server, Client(server.address, anchor=keys.anchor) as client:
             first = await client.resolve(name(1))
             keys.renew(77)
-            server.turn._key = keys.online
+            server.turn.key = keys.online
             object.__setattr__(server.facts, "chain", keys.chain)
             answers = [one async for one in client.resolve_many(name(i) for i in range(1_000))]
             assert [one.url for one in answers] == [url(i) for i in range(1_000)]
@@ -207,7 +207,7 @@ def test_online_key_that_nobody_vouches_for() -> None:
         keys = ZoneKeys()
         async with serving(keys=keys) as server, Client(server.address, anchor=keys.anchor, timeout=1) as client:
             assert (await client.resolve(name(1))).found
-            server.turn._key = SigningKey(bytes(32))
+            server.turn.key = SigningKey(bytes(32))
             with pytest.raises(NotVerified):
                 await client.resolve(name(1))
 

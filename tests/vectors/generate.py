@@ -20,7 +20,13 @@ import msgpack
 
 from protocol.errors import BiaoshiError, IdentifierError, MessageError, RecordError, Refused
 from protocol.identifiers import normal, normal_prefix, parse
-from protocol.limits import ABSENT_TTL_SECONDS, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, UDP_REQUEST_BYTES
+from protocol.limits import (
+    ABSENT_TTL_SECONDS,
+    DELEGATION_TTL_SECONDS,
+    MAX_IDENTIFIER_BYTES,
+    MAX_PREFIX_BYTES,
+    UDP_REQUEST_BYTES,
+)
 from protocol.merkle import tree
 from protocol.messages import BAD_ARGUMENTS, UNKNOWN_OPERATION, Ask, Op, encode_request, encode_response
 from protocol.node import NodeFacts, answer_common
@@ -321,6 +327,8 @@ def questions() -> list[Question]:
     no_key = failure(Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED))
     unknown = failure(Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(WRITER.public)))
     refused = failure(Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix="88.118.32002"))
+    referral = (int(Status.REFERRAL), [SECONDARY.delegate(ENTERPRISE), DELEGATION_TTL_SECONDS])
+    child_chain = (0, [[TOP.delegate(SECONDARY), SECONDARY.delegate(ENTERPRISE)], []])
     url = NEW_VALUES
     return [
         ("hello", "both", Op.HELLO, (1,), [("agreed", *_said(Op.HELLO, 1))]),
@@ -329,7 +337,8 @@ def questions() -> list[Question]:
          [("allowed", *_said(Op.HELLO, 1, 1)), ("not allowed", int(Status.NOT_PERMITTED), None)]),
         ("hello without a version", "both", Op.HELLO, (), [("refused", *_said(Op.HELLO))]),
         ("resolve", "resolver", Op.RESOLVE, (IDENTIFIER,),
-         [("found", 0, BODY), ("absent", *absent), ("withdrawn", int(Status.WITHDRAWN), WITHDRAWN_BODY)]),
+         [("found", 0, BODY), ("absent", *absent), ("withdrawn", int(Status.WITHDRAWN), WITHDRAWN_BODY),
+          ("delegated", *referral)]),
         ("resolve, to keep the answer", "resolver", Op.RESOLVE, (IDENTIFIER, int(Ask.ALONE)), [("found", 0, BODY)]),
         ("resolve over UDP", "resolver", Op.RESOLVE, (IDENTIFIER, 0, padding),
          [("found", 0, BODY), ("too long", int(Status.TRUNCATED), None)]),
@@ -340,13 +349,19 @@ def questions() -> list[Question]:
             BAD_ARGUMENTS, operation="resolve", reason="expected [1, rid, identifier, flags, padding]")))]),
         ("resolve many", "resolver", Op.RESOLVE_MANY, ([IDENTIFIER, ABSENT, b"88.119.1/x", b"88.118.32001"],),
          [("each its own", 0, [BODY, absent, (int(Status.NOT_RESPONSIBLE), None), no_slash]),
+          ("delegated", 0, [referral, referral, (int(Status.NOT_RESPONSIBLE), None), no_slash]),
           ("too long for one message", 0, [BODY, absent, (int(Status.TRUNCATED), None), no_slash])]),
         ("list", "resolver", Op.LIST, (b"88.118.32001", None, 2),
          [("a page", 0, [[IDENTIFIER.decode(), NEW.decode()], NEW]),
-          ("nobody may list", int(Status.NOT_PERMITTED), None)]),
+          ("delegated", *referral), ("nobody may list", int(Status.NOT_PERMITTED), None)]),
         ("list on", "resolver", Op.LIST, (b"88.118.32001", NEW, 2), [("the last page", 0, [[THIRD.decode()], None])]),
         ("chain", "both", Op.CHAIN, (), [("shown", *_said(Op.CHAIN))]),
         ("chain over UDP", "resolver", Op.CHAIN, (bytes(UDP_REQUEST_BYTES - 14),), [("shown", *_said(Op.CHAIN))]),
+        ("chain of a child", "both", Op.CHAIN, (b"", b"88.118.32001"),
+         [("shown", *child_chain), ("not delegated", *absent)]),
+        ("chain of what lies below a child", "both", Op.CHAIN, (b"", b"88.118.32001.1"), [("delegated", *referral)]),
+        ("chain of another's child", "both", Op.CHAIN, (b"", b"88.119"),
+         [("refused", int(Status.NOT_RESPONSIBLE), None)]),
         ("ping", "both", Op.PING, (), [("answered", *_said(Op.PING))]),
         ("status", "both", Op.STATUS, (), [("shown", 0, STATUS_PAYLOAD)]),
         ("an operation that is not there", "both", 15, (),

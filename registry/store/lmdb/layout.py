@@ -3,7 +3,7 @@
 Tables (LMDB named databases):
 
 ``records``       prefix number (3 bytes, big endian) ‖ suffix → stored body (``codec``)
-``prefixes``      prefix → number, active records, dictionary in use
+``prefixes``      prefix → number, active records, dictionary in use, changes ever made below it
 ``numbers``       prefix number → prefix
 ``dictionaries``  number (2 bytes) → the dictionary's bytes
 ``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
@@ -66,12 +66,14 @@ _PROBE_BYTES: Final = 1 << 20
 
 class PrefixRow(msgspec.Struct, array_like=True):
     """What the store knows of a prefix. ``expected`` is the mean size of a stored body when the dictionary was made:
-    when bodies come out much larger, it is time for a new one."""
+    when bodies come out much larger, it is time for a new one. ``changes`` counts every change of one of its records:
+    a row that is as it was says that nothing below has changed."""
 
     number: int
     active: int = 0
     dictionary: int = 0
     expected: float = 0.0
+    changes: int = 0
 
 
 class Meta(msgspec.Struct, array_like=True):

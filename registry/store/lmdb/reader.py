@@ -16,6 +16,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.identifiers import covers
+from protocol.referrals import Cut
 from registry.store.interface import BAD_CURSOR, ChangePage, Counts, Entry, Page
 from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
 from registry.store.lmdb.feed import read_feed
@@ -30,6 +31,7 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
+from registry.store.system import DELEGATIONS, find_cut, is_system
 
 MAX_KNOWN_SPELLINGS: Final = 100_000
 """Prefix spellings remembered with their number; more are looked up each time. Ten megabytes."""
@@ -44,12 +46,25 @@ class _PrefixNumbers(dict[bytes, bytes]):
         self._reader = reader
 
     def __missing__(self, prefix: bytes) -> bytes:
-        number = self._reader._number_of(prefix.upper())
+        number = self._look_up(prefix)
         if number is None:
             return NO_PREFIX
         if len(self) < MAX_KNOWN_SPELLINGS:
             self[prefix] = number
         return number
+
+    def _look_up(self, prefix: bytes) -> bytes | None:
+        return self._reader._number_of(prefix)
+
+
+class _OpenPrefixNumbers(_PrefixNumbers):
+    """The same for prefixes whose records anybody may ask for here, in any spelling: system prefixes have none, nor
+    have those that are delegated or lie below such a one. To be emptied when a delegation has come or gone."""
+
+    def _look_up(self, prefix: bytes) -> bytes | None:
+        name = prefix.upper()
+        number = self._reader._number_of(name)
+        return None if number is None or self._reader._is_closed(name) else number
 
 
 class LmdbReader:
@@ -61,7 +76,9 @@ class LmdbReader:
         self._owns_tables = tables is None
         self._txn: lmdb.Transaction[bytes] | None = None
         self._codec = Codec(self._load_dictionary)
-        self._numbers = _PrefixNumbers(self)
+        self._numbers = _OpenPrefixNumbers(self)
+        self._all_numbers = _PrefixNumbers(self)
+        self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         get = (self._txn or self._begin()).get
@@ -87,12 +104,17 @@ class LmdbReader:
 
     def find(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
-        key = self._numbers_now()[prefix] + suffix
-        if len(key) > MAX_KEY_BYTES:
-            return None
         with engine_errors(self._path):
-            stored = self._begun().get(key)
+            txn = self._begun()
+            key = self._all_numbers[prefix] + suffix
+            stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
         return None if stored is None else self._whole(identifier, stored)
+
+    def cut(self, prefix: str) -> Cut | None:
+        self._begun()
+        if self._delegations is None or prefix.encode() in self._numbers:
+            return None
+        return find_cut(self.find, prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
@@ -116,7 +138,7 @@ class LmdbReader:
         with engine_errors(self._path):
             txn = self._begun()
             with txn.cursor(self._tables.prefixes) as rows:
-                active = {prefix.decode(): decode_row(row).active for prefix, row in rows}
+                active = {prefix.decode(): decode_row(row).active for prefix, row in rows if not is_system(prefix)}
             raw = txn.get(META_KEY, db=self._tables.meta)
             info = self._tables.env.info()
             page_bytes = self._tables.env.stat()["psize"]
@@ -140,18 +162,19 @@ class LmdbReader:
         with engine_errors(self._path):
             while True:
                 try:
-                    self._txn = env.begin(db=self._tables.records)
+                    self._txn = txn = env.begin(db=self._tables.records)
                 except lmdb.MapResizedError:  # the writer has grown the map: take its size
                     env.set_mapsize(0)
                 else:
-                    return self._txn
+                    break
+            delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
+            if delegations != self._delegations:
+                self._delegations = delegations
+                self._numbers.clear()
+            return txn
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()
-
-    def _numbers_now(self) -> _PrefixNumbers:
-        self._begun()
-        return self._numbers
 
     # Keys and values ------------------------------------------------------------------------------
 
@@ -160,6 +183,10 @@ class LmdbReader:
             return None
         row = self._begun().get(prefix, db=self._tables.prefixes)
         return decode_row(row).number.to_bytes(NUMBER_BYTES, "big") if row else None
+
+    def _is_closed(self, prefix: bytes) -> bool:
+        """Whether nobody is answered here from below a prefix that has a number."""
+        return is_system(prefix) or (self._delegations is not None and find_cut(self.find, prefix.decode()) is not None)
 
     def _keys(self, identifiers: Sequence[bytes]) -> list[bytes]:
         """The keys of identifiers; of one prefix, as in most batches, with one look for its number."""

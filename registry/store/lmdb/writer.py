@@ -21,6 +21,7 @@ import lmdb
 
 from protocol.errors import Rule, StoreError
 from protocol.records import Head, State, encode_body, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page
@@ -110,6 +111,10 @@ class LmdbStore:
     def find(self, identifier: bytes) -> bytes | None:
         with self._snapshot() as reader:
             return reader.find(identifier)
+
+    def cut(self, prefix: str) -> Cut | None:
+        with self._snapshot() as reader:
+            return reader.cut(prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         with self._snapshot() as reader:
@@ -228,6 +233,7 @@ class _Work:
         withdrawn = write.values is None
         was_active = current is not None and current.state is State.ACTIVE
         row.active += (not withdrawn) - was_active
+        row.changes += 1
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=withdrawn))
         return outcome, key
 
@@ -273,6 +279,7 @@ class _Work:
         if added != len(keys):
             raise StoreError(STORE_FAILED, path=str(self._path), reason="a bulk load met records it had not seen")
         row.active += len(keys)
+        row.changes += len(keys)
         self._note(range_entry(keys[0], keys[-1], len(keys)), len(keys))
         return [Outcome(Status.OK, 1, changed=True)] * len(keys)
 

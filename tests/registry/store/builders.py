@@ -7,6 +7,7 @@ from typing import Final
 
 from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, encode_values, public_body, split_body
 from registry.store.interface import Entry, Reader, Store
+from registry.store.system import DELEGATIONS, is_system, system_write
 from registry.store.writes import ANY, Outcome, Write
 
 ADMIN_ONLY: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
@@ -47,6 +48,16 @@ def put(identifier: str, content: bytes | None = None, compare: int | None = ANY
 def withdraw(identifier: str, compare: int | None = ANY) -> Write:
     """A withdrawal."""
     return Write(identifier.encode(), compare, None, restricted=False)
+
+
+def delegate(child: str, statement: bytes = b"statement", compare: int | None = ANY) -> Write:
+    """A delegation as the registry keeps it."""
+    return system_write(DELEGATIONS, child, {"DELEGATION": statement}, compare)
+
+
+def revoke(child: str) -> Write:
+    """The revocation of it."""
+    return system_write(DELEGATIONS, child, None)
 
 
 def ascending(prefix: str, numbers: range, compare: int | None = ANY) -> list[Write]:
@@ -98,14 +109,20 @@ def check_agreement(store: Reader) -> dict[bytes, bytes]:
     assert replica == records
     assert store.feed(cursor, 10) == ([], cursor, False)
     active: dict[str, int] = {}
+    delegated: list[str] = []
     for identifier, body in records.items():
         prefix = identifier.partition(b"/")[0].decode()
-        active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
+        if not is_system(identifier):
+            active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
+        elif prefix == DELEGATIONS.decode() and split_body(body).state is State.ACTIVE:
+            delegated.append(identifier.partition(b"/")[2].decode())
     assert store.counts().active == active
     bodies = store.get_many(list(records))
     assert bodies[::7] == [store.get(identifier) for identifier in list(records)[::7]]
-    for body, public in zip(records.values(), bodies, strict=True):
-        assert public == (public_body(body) if split_body(body).state is State.ACTIVE else None)
+    for (identifier, body), public in zip(records.items(), bodies, strict=True):
+        prefix = identifier.partition(b"/")[0].decode()
+        closed = is_system(identifier) or any(f"{prefix}.".startswith(f"{child}.") for child in delegated)
+        assert public == (public_body(body) if split_body(body).state is State.ACTIVE and not closed else None)
     return records
 
 

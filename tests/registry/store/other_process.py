@@ -1,4 +1,4 @@
-"""Another process at a store: ``python other_process.py continuously|hold|write PATH [BATCHES SIZE]``."""
+"""Another process at a store: ``python other_process.py continuously|hold|watch|write PATH [BATCHES SIZE]``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ def hold(path: Path) -> None:
     time.sleep(60)
 
 
+def watch(path: Path) -> None:
+    """Ask for a record over and over, and tell whenever it comes or goes."""
+    reader = LmdbReader(path)
+    seen: bool | None = None
+    while True:
+        there = reader.get_many([name(0, 0), b"88.1.1/x"])
+        assert [body is not None for body in there] == [there[0] is not None] * 2
+        assert (reader.cut("88.1.1") is None) == (there[0] is not None)
+        if seen is not (there[0] is not None):
+            seen = there[0] is not None
+            print("there" if seen else "cut off", flush=True)
+        reader.rest()
+        time.sleep(0.001)
+
+
 def write(path: Path) -> None:
     """Try to be the writer; say why not."""
     try:
@@ -58,6 +73,8 @@ def write(path: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "hold":
         hold(Path(sys.argv[2]))
+    elif sys.argv[1] == "watch":
+        watch(Path(sys.argv[2]))
     elif sys.argv[1] == "write":
         write(Path(sys.argv[2]))
     else:

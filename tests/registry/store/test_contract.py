@@ -12,16 +12,19 @@ import pytest
 from protocol.errors import StoreError
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, MAX_RECORD_BYTES
 from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, decode_body, encode_values, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.interface import BAD_CURSOR, Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
+from registry.store.system import CODES, system_identifier, system_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
     ascending,
     check_agreement,
+    delegate,
     everything,
     follow,
     load_in_steps,
@@ -29,6 +32,7 @@ from tests.registry.store.builders import (
     noise,
     product,
     put,
+    revoke,
     values,
     versions,
     withdraw,
@@ -661,6 +665,87 @@ def test_bulk_load_of_unlike_and_restricted_records(store: Store) -> None:
         assert split_body(whole).values == one.values
         assert (body == whole) == (not one.restricted)
         assert b"secret" not in body
+
+
+# What a zone keeps about itself, and where it is cut ------------------------------------------------------
+
+NAMES: Final = ("88.118/x", "88.118.1/x", "88.118.1.9/x", "88.118.10/x", "88.118.A/x")
+
+
+def answered(store: Store) -> list[str]:
+    """Those of the names that anybody gets, asked one by one and together."""
+    store.rest()
+    one_by_one = [store.get(name.encode()) for name in NAMES]
+    assert store.get_many([name.encode() for name in NAMES]) == one_by_one
+    for name, body in zip(NAMES, one_by_one, strict=True):
+        assert store.get_many([name.encode()] * 3) == [body] * 3
+        assert store.get(name.lower().encode()) == body
+        assert store.find(name.encode()) is not None
+    return [name for name, body in zip(NAMES, one_by_one, strict=True) if body is not None]
+
+
+def test_a_delegated_prefix_is_cut_off(store: Store) -> None:
+    store.apply([put(name) for name in NAMES], 1)
+    assert answered(store) == list(NAMES)
+    assert store.cut("88.118.1.9") is None
+    assert store.apply([delegate("88.118.1", b"first", ABSENT)], 2) == [changed(1)]
+    assert answered(store) == ["88.118/x", "88.118.10/x", "88.118.A/x"]
+    for below in ("88.118.1", "88.118.1.9", "88.118.1.9.9"):
+        assert store.cut(below) == Cut("88.118.1", 1, b"first")
+    for beside in ("88.118", "88.118.10", "88.118.A", "88"):
+        assert store.cut(beside) is None
+    assert store.apply([delegate("88.118.1", b"second", 1)], 3) == [changed(2)]
+    assert store.cut("88.118.1") == Cut("88.118.1", 2, b"second")
+    assert answered(store) == ["88.118/x", "88.118.10/x", "88.118.A/x"]
+
+
+def test_the_highest_cut_counts(store: Store) -> None:
+    store.apply([put(name) for name in NAMES], 1)
+    store.apply([delegate("88.118.1.9", b"low"), delegate("88.118.1", b"high")], 2)
+    store.rest()
+    assert store.cut("88.118.1.9") == Cut("88.118.1", 1, b"high")
+    store.apply([revoke("88.118.1")], 3)
+    store.rest()
+    assert store.cut("88.118.1.9") == Cut("88.118.1.9", 1, b"low")
+    assert answered(store) == ["88.118/x", "88.118.1/x", "88.118.10/x", "88.118.A/x"]
+
+
+def test_a_revoked_delegation_is_no_cut_and_goes_on_counting(store: Store) -> None:
+    store.apply([put(name) for name in NAMES], 1)
+    store.apply([delegate("88.118.1")], 2)
+    assert len(answered(store)) == 3
+    assert store.apply([revoke("88.118.1")], 3) == [changed(2)]
+    assert answered(store) == list(NAMES)
+    assert store.apply([delegate("88.118.1", compare=1)], 4) == [outcome(Status.CONFLICT, 2)]
+    assert store.apply([delegate("88.118.1", compare=2)], 4) == [changed(3)]
+    assert len(answered(store)) == 3
+
+
+def test_records_written_below_a_cut_are_not_answered(store: Store) -> None:
+    store.apply([delegate("88.118.1")], 1)
+    store.rest()
+    assert store.get(b"88.118.1/x") is None
+    store.apply([put(name) for name in NAMES], 2)
+    assert answered(store) == ["88.118/x", "88.118.10/x", "88.118.A/x"]
+    store.bulk_load(ascending("88.118.1.7", range(20)), 3)
+    store.rest()
+    assert store.get(b"88.118.1.7/N000001") is None
+
+
+def test_system_records_are_not_for_the_public(store: Store) -> None:
+    secret = system_write(CODES, "88.118.1", {"KEY": b"k", "UNTIL": b"9"})
+    store.apply([put("88.118/x"), delegate("88.118.1"), secret], 1)
+    store.rest()
+    names = [b"\x01delegation/88.118.1", system_identifier(CODES, "88.118.1")]
+    assert [store.get(name) for name in names] == [None, None]
+    assert store.get_many(names) == [None, None]
+    assert store.get_many([names[0]] * 2) == [None, None]
+    assert store.counts()[:2] == ({"88.118": 1}, 3)
+    assert list(everything(store, "88")) == [b"88.118/x"]
+    assert list(everything(store, "\x01delegation")) == names[:1]
+    assert list(everything(store)) == [names[1], names[0], b"88.118/x"]
+    assert [entry.identifier for entry in store.feed(None, 10).entries] == [b"88.118/x", *names]
+    assert store.find(names[0]) is not None
 
 
 def test_rest_lets_later_reads_see_later_writes(store: Store) -> None:

@@ -37,12 +37,14 @@ from tests.registry.store.builders import (
     ADMIN_ONLY,
     ascending,
     check_agreement,
+    delegate,
     everything,
     follow,
     machine,
     noise,
     product,
     put,
+    revoke,
     values,
     withdraw,
 )
@@ -278,7 +280,7 @@ def test_a_load_that_fails_leaves_no_dictionary_behind(store: LmdbStore, monkeyp
     with monkeypatch.context() as broken:
         broken.setattr(writer._Work, "finish", fail)
         refusal(lambda: store.bulk_load(ascending("88.1", range(1_000)), 1))
-    assert row(store, "88.1") == PrefixRow(1, 1)
+    assert row(store, "88.1") == PrefixRow(1, 1, changes=1)
     store.bulk_load([put(f"88.1/P{number:04d}", machine(number)) for number in range(1_000)], 2)
     assert row(store, "88.1").dictionary == 1
     assert len(check_agreement(store)) == 1_001
@@ -491,6 +493,51 @@ def test_a_reader_sees_what_was_acknowledged_before_its_rest(store: LmdbStore, p
     assert reader.get_many([b"88.1/x", b"88.2/x"]) == store.get_many([b"88.1/x", b"88.2/x"])
     assert reader.counts().active == {"88.1": 1, "88.2": 1}
     reader.close()
+
+
+def test_a_reader_learns_of_cuts_at_its_next_snapshot(store: LmdbStore, path: Path) -> None:
+    """Also where it has remembered the prefix's number, in several spellings."""
+    store.apply([put("88.1/x"), put("88.1.A/x"), put("88.2/x")], 1)
+    reader = LmdbReader(path, store._tables)
+    names = [b"88.1/x", b"88.1.A/x", b"88.1.a/x", b"88.2/x"]
+    all_there = reader.get_many(names)
+    assert None not in all_there
+    known = dict(reader._numbers)
+    reader.rest()
+    assert reader.get_many(names) == all_there
+    assert reader._numbers == known, "where no delegation changed, what was learnt is kept"
+    store.apply([delegate("88.1")], 2)
+    assert reader.get_many(names) == all_there, "the same snapshot"
+    assert reader.cut("88.1") is None
+    reader.rest()
+    assert reader.get_many(names) == [None, None, None, all_there[3]]
+    assert reader.cut("88.1.A") is not None
+    store.apply([put("88.1/y"), put("88.3/x")], 3)
+    reader.rest()
+    known = dict(reader._numbers)
+    assert reader.get(b"88.2/x") is not None
+    assert reader._numbers == known
+    store.apply([revoke("88.1")], 4)
+    reader.rest()
+    assert reader.get_many(names) == all_there
+    reader.close()
+
+
+def test_another_process_learns_of_cuts(path: Path) -> None:
+    store = LmdbStore(path)
+    store.apply([put(other_process.name(0, 0).decode()), put("88.1.1/x")], 1)
+    with running(OTHER_PROCESS, "watch", path) as watcher:
+        assert expect_line(watcher) == "there"
+        for _ in range(3):
+            store.apply([delegate("88.1")], 2)
+            assert expect_line(watcher) == "cut off"
+            store.apply([revoke("88.1")], 3)
+            assert expect_line(watcher) == "there"
+    store.close()
+
+
+def test_rows_of_an_older_program_have_no_count_of_changes() -> None:
+    assert decode_row(encode([7, 3, 2, 1.5])) == PrefixRow(7, 3, 2, 1.5, changes=0)
 
 
 def test_more_spellings_than_are_remembered(store: LmdbStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

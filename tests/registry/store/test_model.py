@@ -20,11 +20,23 @@ from hypothesis.stateful import (
 )
 
 from protocol.records import State, Value, decode_body, encode_values, split_body
+from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.lmdb import writer
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.system import is_system
 from registry.store.writes import ABSENT, ANY, Outcome, Write
-from tests.registry.store.builders import ADMIN_ONLY, everything, follow, machine, noise, product, values
+from tests.registry.store.builders import (
+    ADMIN_ONLY,
+    delegate,
+    everything,
+    follow,
+    machine,
+    noise,
+    product,
+    revoke,
+    values,
+)
 
 PREFIXES: Final = ("88.118", "88.118.1", "88.118.10", "88.1180", "88.118-A", "88.É")
 SUFFIXES: Final = ("1", "10", "2", "a", "A", "a/b", "z" * 400)
@@ -113,6 +125,18 @@ class StoreMachine(RuleBasedStateMachine):
     def register(self, wish: tuple[bytes, int | str | None, bytes]) -> None:
         self.apply([wish])
 
+    @rule(child=st.sampled_from(["88", *PREFIXES]), number=st.integers(0, 2))
+    def delegate(self, child: str, number: int) -> None:
+        self.write_system(delegate(child, b"%d" % number))
+
+    @rule(child=st.sampled_from(["88", *PREFIXES]))
+    def revoke(self, child: str) -> None:
+        self.write_system(revoke(child))
+
+    def write_system(self, write: Write) -> None:
+        self.now += 1
+        assert self.store.apply([write], self.now) == [self.expect(write)]
+
     @rule(identifier=identifiers, compare=compares)
     def withdraw(self, identifier: bytes, compare: int | str | None) -> None:
         self.apply([(identifier, compare, None)])
@@ -157,12 +181,30 @@ class StoreMachine(RuleBasedStateMachine):
         for name, public in zip(wanted, self.store.get_many(asked), strict=True):
             assert self.is_right(name, self.store.find(name))
             known = self.model.get(name)
-            if known is None or known.content is None:
+            if known is None or known.content is None or self.cut_above(name):
                 assert public is None
                 continue
             assert public is not None
             expected = decode_body(self.store.find(name) or b"").values
             assert decode_body(public).values == tuple(value for value in expected if value.public)
+
+    def cut_above(self, identifier: bytes) -> str | None:
+        """The shortest prefix of the identifier's that is delegated."""
+        prefix = identifier.partition(b"/")[0].decode()
+        children = [name[12:].decode() for name, known in self.model.items() if is_system(name) and known.content]
+        above = [child for child in children if child == prefix or prefix.startswith(child + ".")]
+        return min(above, key=len, default=None)
+
+    @rule(identifier=identifiers)
+    def find_the_cut(self, identifier: bytes) -> None:
+        cut = self.store.cut(identifier.partition(b"/")[0].decode())
+        child = self.cut_above(identifier)
+        if child is None or cut is None:
+            assert child is cut is None
+            return
+        known = self.model[b"\x01delegation/" + child.encode()]
+        assert cut == Cut(child, known.version, decode_body(self.store.find(b"\x01delegation/" + child.encode()) or b"")
+                          .values[0].data)  # fmt: skip
 
     @rule(prefix=st.sampled_from(["", "88", "88.11", *PREFIXES]), limit=limits)
     def scan(self, prefix: str, limit: int) -> None:
@@ -199,7 +241,8 @@ class StoreMachine(RuleBasedStateMachine):
         active: dict[str, int] = {}
         for name, known in self.model.items():
             prefix = name.partition(b"/")[0].decode()
-            active[prefix] = active.get(prefix, 0) + (known.content is not None)
+            if not is_system(name):
+                active[prefix] = active.get(prefix, 0) + (known.content is not None)
         assert self.store.counts()[:2] == (active, self.changes)
 
 

@@ -1,0 +1,83 @@
+"""What a zone keeps about itself: delegations, requests for these, one-time codes.
+
+They are ordinary records under *system prefixes*, which begin with U+0001 and so are no prefix of any identifier::
+
+    \\x01delegation/‹child prefix›   the signed statement; the record's version is the delegation's serial
+    \\x01request/‹child prefix›      the signed request that waits for the zone key
+    \\x01code/‹child prefix›         the public key of a one-time code, and when the code expires
+
+Readers give them to ``find``, ``scan`` of a system prefix or of everything, and ``feed``, and to nothing else; they are
+not counted. A prefix that is delegated, and all below it, is *cut off*: ``get`` and ``get_many`` have nothing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from protocol.records import Permission, Record, State, Value, decode_body, encode_values
+from protocol.referrals import Cut
+from registry.store.writes import ANY, Write
+
+DELEGATIONS: Final = b"\x01delegation"
+REQUESTS: Final = b"\x01request"
+CODES: Final = b"\x01code"
+
+_MARK: Final = b"\x01"
+_NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
+
+
+def is_system(prefix: bytes) -> bool:
+    """Whether a prefix (or an identifier) is one of the zone's own."""
+    return prefix.startswith(_MARK)
+
+
+def system_identifier(prefix: bytes, child: str) -> bytes:
+    """Where the record about ``child`` stands under a system prefix."""
+    return prefix + b"/" + child.encode()
+
+
+def child_of(identifier: bytes) -> str:
+    """The child prefix that a record under a system prefix is about."""
+    return identifier.partition(b"/")[2].decode()
+
+
+def system_write(prefix: bytes, child: str, contents: dict[str, bytes] | None, compare: int | None = ANY) -> Write:
+    """The write that keeps ``contents``, data by type, about ``child``; None withdraws it."""
+    values = None
+    if contents is not None:
+        values = encode_values([
+            Value(index, name, data, permissions=int(_NOT_PUBLIC))
+            for index, (name, data) in enumerate(contents.items(), start=1)
+        ])  # fmt: skip
+    return Write(system_identifier(prefix, child), compare, values, restricted=True)
+
+
+def read_system(body: bytes | None) -> tuple[int, dict[str, bytes] | None]:
+    """Version and contents of a system record: version 0 where there never was one, None where it was withdrawn."""
+    if body is None:
+        return 0, None
+    record = decode_body(body)
+    return record.version, _contents(record) if record.state is State.ACTIVE else None
+
+
+def find_cut(find: Callable[[bytes], bytes | None], prefix: str) -> Cut | None:
+    """The highest delegated prefix at or above ``prefix`` (normal form), where there is one. ``find`` is a store's."""
+    for above in _at_and_above(prefix):
+        serial, contents = read_system(find(system_identifier(DELEGATIONS, above)))
+        if contents is not None:
+            return Cut(above, serial, contents["DELEGATION"])
+    return None
+
+
+def _contents(record: Record) -> dict[str, bytes]:
+    return {value.type: value.data for value in record.values}
+
+
+def _at_and_above(prefix: str) -> Iterator[str]:
+    """The prefixes at and above one, from its first segment down."""
+    end = prefix.find(".")
+    while end >= 0:
+        yield prefix[:end]
+        end = prefix.find(".", end + 1)
+    yield prefix
