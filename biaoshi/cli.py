@@ -22,6 +22,7 @@ from config.process import run
 from protocol.errors import BiaoshiError
 from protocol.signatures import SigningKey
 from protocol.status import Exit
+from registry.statistics.cli import connect, show_top
 
 app = typer.Typer(
     help="Biaoshi 标识: a node of an industrial-internet identifier system. 工业互联网标识解析节点。",
@@ -123,6 +124,33 @@ def key(
     if make:
         write_secret(file, make_seed())
     print(SigningKey(read_secret(file)).public)
+
+
+@app.command(
+    epilog="Examples: biaoshi status --node ./node  |  biaoshi status --top --node ./top  |  "
+    "biaoshi status --top --zone 88.118 --hours 24 --json --node ./top"
+)
+def status(
+    server: resolver.cli.Server = None,
+    anchor: resolver.cli.AnchorOption = None,
+    node: resolver.cli.Node = None,
+    as_json: resolver.cli.AsJson = False,
+    top: Annotated[bool, typer.Option("--top", help="The sums of all secondaries, as they told them here.")] = False,
+    zone: Annotated[str | None, typer.Option(help="With --top: the hours and enterprises of one of them.")] = None,
+    hours: Annotated[int, typer.Option(min=1, help="With --zone: how many hours back.")] = 24,
+    registry_option: registry.cli.RegistryOption = None,
+    key: registry.cli.KeyOption = None,
+) -> None:
+    """Show what a node says of itself: zone, registrations, store size. With --top: what its children reported to it.
+
+    显示节点状态：区域、注册数量与存储大小。加 --top 显示各下级节点上报的统计汇总。
+    """
+    if top:
+        show_top(connect(registry_option, anchor, key, node), zone, hours, as_json)
+    elif zone is not None:
+        raise typer.BadParameter("--zone goes with --top")
+    else:
+        resolver.cli.status(server, anchor, node, as_json)
 
 
 resolver.cli.add_commands(app)

@@ -68,7 +68,7 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
             f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\n'
             f"prefixes = [{toml_string(zone)}]\n"
         )
-        text = fill(template(role), options).replace("\n[log]", f"{writers}\n[log]")
+        text = fill(template(role), options).replace("\n[statistics]", f"{writers}\n[statistics]")
         path = directory / CONFIG_NAME
         path.write_text(text, "utf-8")
     except OSError as error:

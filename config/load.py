@@ -23,6 +23,12 @@ _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
+_INDUSTRY = re.compile(r"[A-T](?:\d{2})?", re.ASCII)
+
+MAX_INDUSTRIES: Final = 120
+"""Industries that may be told apart: one report has room for 128."""
+
+
 class Problem(NamedTuple):
     """What is wrong with one option, or with the file (``option`` is empty)."""
 
@@ -224,7 +230,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
         if isinstance(writer, dict):
             problems += _writer_meaning(writer, f"registry.writers[{i}]", zone, seen)
-    return problems
+    return problems + _industry_meaning(_table(raw, "statistics").get("industries"), zone)
 
 
 def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list[Problem]:
@@ -239,6 +245,27 @@ def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list
         problems.append(Problem(
             "registry.port", f"{port} is resolver.port as well; the two need their own",
             f"{port} 与 resolver.port 相同，两者须使用不同端口",
+        ))  # fmt: skip
+    return problems
+
+
+def _industry_meaning(industries: Any, zone: str | None) -> list[Problem]:
+    problems: list[Problem] = []
+    for prefix, code in industries.items() if isinstance(industries, dict) else ():
+        where = f"statistics.industries.{prefix}"
+        if zone is not None and not _lies_in(prefix.upper(), zone):
+            problems.append(Problem(
+                where, f"it does not lie in this node's zone '{zone}'", f"不在本节点的区域“{zone}”之内"
+            ))  # fmt: skip
+        if isinstance(code, str) and not _INDUSTRY.fullmatch(code):
+            problems.append(Problem(
+                where, f"{code!r} is no industry of GB/T 4754: a section from A to T and a division, like C34",
+                f"{code!r} 不是 GB/T 4754 行业代码：应为门类字母 A–T 加两位大类，如 C34",
+            ))  # fmt: skip
+    if isinstance(industries, dict) and len(set(map(str, industries.values()))) > MAX_INDUSTRIES:
+        problems.append(Problem(
+            "statistics.industries", f"more than {MAX_INDUSTRIES} industries; GB/T 4754 has 97 divisions",
+            f"行业超过 {MAX_INDUSTRIES} 个，GB/T 4754 只有 97 个大类",
         ))  # fmt: skip
     return problems
 

@@ -61,6 +61,15 @@ class RegistrySettings(msgspec.Struct, kw_only=True):
     writers: list[WriterSettings] = msgspec.field(default_factory=list)
 
 
+class StatisticsSettings(msgspec.Struct, kw_only=True):
+    """[statistics]: what is counted by the hour, and to whom it is told."""
+
+    report_to: str = ""
+    anchor: str = "anchor.toml"
+    period: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 3_600
+    industries: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class LogSettings(msgspec.Struct, kw_only=True):
     """[log]: what is said on standard error."""
 
@@ -75,6 +84,7 @@ class Settings(msgspec.Struct, kw_only=True):
     keys: KeySettings = msgspec.field(default_factory=KeySettings)
     resolver: ResolverSettings = msgspec.field(default_factory=ResolverSettings)
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
+    statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     directory: str = "."
     file: str = ""
@@ -92,6 +102,11 @@ class Settings(msgspec.Struct, kw_only=True):
     def store_path(self) -> Path:
         """The directory of the store."""
         return self.path(self.node.data)
+
+    @property
+    def counters_path(self) -> Path:
+        """The directory of the files in which the resolver workers count."""
+        return self.path("counters")
 
     @property
     def run_path(self) -> Path:

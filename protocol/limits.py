@@ -67,6 +67,9 @@ MAX_CHANGES: Final = 10_000
 MAX_CURSOR_BYTES: Final = 512
 """Bytes in a cursor that a client hands back."""
 
+MAX_REPORT_BYTES: Final = 16_384
+"""Bytes of one report upward: it is kept as one value of a record."""
+
 # UDP -------------------------------------------------------------------------------------------------
 
 MAX_DATAGRAM_BYTES: Final = 1_232

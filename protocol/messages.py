@@ -74,6 +74,10 @@ class Op(IntEnum):
     CODE = 25
     REQUEST = 26
     REQUESTS = 27
+    REPORTER = 40
+    PROVE_REPORTER = 41
+    REPORT = 42
+    STATISTICS = 43
 
 
 class Ask(IntFlag):

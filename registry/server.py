@@ -34,6 +34,7 @@ from registry.delegating import Parent
 from registry.delegations import Delegations, SystemBatch
 from registry.rights import Rights
 from registry.session import Batch, Session
+from registry.statistics.starting import start_statistics
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.writes import Outcome
 
@@ -217,6 +218,8 @@ async def serve(settings: Settings, port: int) -> None:
             "uptime_s": int(time.monotonic() - started), "worker": os.getpid(), **facts.status(int(time.time())),
         }  # fmt: skip
 
+    period = settings.statistics.period
+
     def take_up() -> None:
         try:
             renewed = _own_keys(load_settings(settings.file_path), zone)
@@ -228,12 +231,15 @@ async def serve(settings: Settings, port: int) -> None:
         rights.take_up(renewed.zone_keys)
         delegations.parent = Parent.of(zone, renewed)
 
-    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status, delegations), loop)
+    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status, delegations, period=period), loop)
     host = settings.registry.host
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
     sweeper = asyncio.create_task(_sweep(doorway, store))
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
     on_hangup(take_up)
+    stop_statistics = start_statistics(
+        settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
+    )
     settle_collector()
     say_ready()
     await stop.wait()
@@ -241,6 +247,7 @@ async def serve(settings: Settings, port: int) -> None:
     server.close()
     for connection in list(doorway.open):
         connection.close_when_done()
+    await stop_statistics()
     await asyncio.to_thread(committer.stop)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):

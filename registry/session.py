@@ -35,6 +35,7 @@ from registry.rights import (
     challenge_bytes,
     permits,
 )
+from registry.statistics.desk import Desk
 from registry.store.interface import Entry, Store
 from registry.store.writes import Outcome, Write
 
@@ -68,6 +69,8 @@ class Session:
         rights: Rights,
         status: Callable[[], dict[str, object]],
         delegations: Delegations | None = None,
+        *,
+        period: int = 3_600,
     ) -> None:
         self._delegations = delegations
         self._store = store
@@ -86,6 +89,7 @@ class Session:
             Op.FETCH: self._fetch,
             Op.RECORDS: self._records,
             Op.CHANGES: self._changes,
+            **Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations,
         }
 
     def answer(self, request: object) -> bytes | Batch | SystemBatch:

@@ -40,6 +40,7 @@ from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.records import State, public_body, split_body
 from protocol.referrals import referral_payload
 from protocol.status import Status
+from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Counts, Reader
 
 PARTS: Final = 4
@@ -73,12 +74,15 @@ _MANY_OVERHEAD: Final = 64
 
 
 class Answerer:
-    """Answers requests from what ``reader`` sees. ``clock`` gives seconds since 1970."""
+    """Answers requests from what ``reader`` sees; counts outcomes in ``tally``; ``clock`` gives seconds since 1970."""
 
-    def __init__(self, reader: Reader, facts: NodeFacts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, reader: Reader, facts: NodeFacts, clock: Callable[[], float] = time.time, tally: Tally | None = None
+    ) -> None:
         self._reader = reader
         self._facts = facts
         self._clock = clock
+        self._tally = new_tally() if tally is None else tally
         self._started = self._counted = time.monotonic()
         self._counts: Counts | None = None
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes]] = {
@@ -97,7 +101,9 @@ class Answerer:
         except BiaoshiError:
             return None
         if not all(bodies):  # quicker than to look for None; a body is never empty
+            self._tally[OK] += len(bodies) - bodies.count(None)
             return [part for asked in zip(echoes, identifiers, bodies, strict=True) for part in self._parts(*asked)]
+        self._tally[OK] += len(bodies)
         present = cast(list[bytes], bodies)
         parts = [_ARRAY3] * (PARTS * len(bodies))
         parts[1::PARTS] = echoes
@@ -113,6 +119,7 @@ class Answerer:
             return None
         if body is None:
             return self._not_active(_rid(echo), identifier)
+        self._tally[OK] += 1
         return _ARRAY3 + echo + _ok_head(len(body)) + body
 
     def plain(self, requests: Sequence[object]) -> list[bytes] | None:
@@ -133,7 +140,7 @@ class Answerer:
 
     def one(self, request: object) -> bytes:
         """The response to any one request; whatever is wrong with it is in the response."""
-        rid = 0
+        rid = op = 0
         try:
             op, rid, arguments = read_request(request)
             operation = self._operations.get(op)
@@ -143,6 +150,8 @@ class Answerer:
             if common is None:
                 raise MessageError(UNKNOWN_OPERATION, op=op)
         except BiaoshiError as error:
+            if op == Op.RESOLVE:
+                self._tally[number_of(error.status)] += 1
             return encode_failure(rid, error)
         else:
             return common
@@ -160,6 +169,7 @@ class Answerer:
                 body = self._reader.get(identifier)
                 if body is None:
                     return self._not_active(rid, identifier)
+                self._tally[OK] += 1
                 return encode_response(rid, Status.OK, body)
         raise MessageError(BAD_ARGUMENTS, operation="resolve", reason="expected [1, rid, identifier, flags, padding]")
 
@@ -174,6 +184,7 @@ class Answerer:
         if not set(map(type, identifiers)) <= _BYTES:
             raise MessageError(BAD_ARGUMENTS, operation="resolve-many", reason="every identifier is a string")
         items: list[object] = list(self._reader.get_many(identifiers))
+        self._tally[OK] += len(items) - items.count(None)
         if None in items:
             items = [
                 self._absence(identifier) if item is None else item
@@ -189,11 +200,17 @@ class Answerer:
         try:
             status, payload = self._absence(identifier)
         except BiaoshiError as error:
+            self._tally[number_of(error.status)] += 1
             return encode_failure(rid, error)
         return encode_response(rid, status, payload)
 
     def _absence(self, identifier: bytes) -> tuple[int, object]:
-        """Status and payload for an identifier without an active record."""
+        """Status and payload for an identifier without an active record, counted."""
+        status, payload = self._reason(identifier)
+        self._tally[number_of(status)] += 1
+        return status, payload
+
+    def _reason(self, identifier: bytes) -> tuple[int, object]:
         try:
             wanted = normal(identifier)
         except IdentifierError as error:

@@ -48,7 +48,6 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog=_RESOLVE_EXAMPLES)(resolve)
     app.command(epilog="Example: biaoshi verify pump.receipt --anchor anchor.toml")(verify)
     app.command("list", epilog="Example: biaoshi list 88.118.32001 --node ./node --limit 20")(list_identifiers)
-    app.command(epilog="Example: biaoshi status --node ./node")(status)
 
 
 _RESOLVE_EXAMPLES = (

@@ -19,6 +19,15 @@ from protocol.messages import MAX_RID, Ask, Op, encode_failure, encode_response
 from protocol.runs import read_run, read_single
 from protocol.status import Status
 from protocol.turn import Turn
+from registry.store.counters import (
+    TCP_BUNDLES,
+    TCP_BYTES,
+    TCP_CONNECTIONS,
+    TCP_DROPPED,
+    TCP_REQUESTS,
+    Tally,
+    new_tally,
+)
 from resolver.answering import Answerer
 
 SLICE: Final = 256
@@ -41,14 +50,31 @@ MAX_CONNECTIONS: Final = 10_000
 """Connections of one worker. An idle one takes about 30 kB."""
 
 
+def count_bundles(tally: Tally, counts: list[int], responses: list[bytes]) -> None:
+    """Count the bundles of a turn, each given by its number of responses and their bytes: once for all of them, since
+    an addition for each would be felt by clients that do not pipeline."""
+    tally[TCP_REQUESTS] += sum(counts)
+    tally[TCP_BUNDLES] += len(counts)
+    tally[TCP_BYTES] += sum(map(len, responses))
+
+
 class Connections:
     """The connections of a worker, and the sweep that drops those that overstay."""
 
-    def __init__(self, answerer: Answerer, turn: Turn, loop: asyncio.AbstractEventLoop, *, unsealed: bool) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        turn: Turn,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        unsealed: bool,
+        tally: Tally | None = None,
+    ) -> None:
         self.answerer = answerer
         self.turn = turn
         self.loop = loop
         self.unsealed_allowed = unsealed
+        self.tally = new_tally() if tally is None else tally
         self.open: set[Connection] = set()
         self.blocked: dict[Connection, float] = {}
         self.closing = False
@@ -57,6 +83,7 @@ class Connections:
 
     def enter(self, connection: Connection) -> None:
         """Note a connection that is open."""
+        self.tally[TCP_CONNECTIONS] += 1
         self.open.add(connection)
         self.empty.clear()
 
@@ -127,6 +154,7 @@ class Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
         self._transport = transport
         if self._all.closing or len(self._all.open) >= MAX_CONNECTIONS:
+            self._all.tally[TCP_DROPPED] += 1
             status = Status.SHUTTING_DOWN if self._all.closing else Status.OVERLOADED
             transport.write(encode_response(0, status, None))
             transport.close()
@@ -171,6 +199,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+        self._all.tally[TCP_DROPPED] += 1
         self._transport.abort()
 
     # Work -----------------------------------------------------------------------------------------
@@ -240,6 +269,7 @@ class Connection(asyncio.Protocol):
             self._all.turn.add(self, n, requests, responses)
         else:
             self._all.turn.begin()
+            count_bundles(self._all.tally, [n], [responses])
             self.send(responses)
 
     def _schedule(self) -> None:
@@ -262,6 +292,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: MessageError) -> None:
         """What comes from this client cannot be understood any more: say so and close."""
+        self._all.tally[TCP_DROPPED] += 1
         self._all.turn.flush()  # answers made before the fault go out first
         self._transport.write(encode_failure(0, error))
         self._transport.close()

@@ -20,6 +20,7 @@ from protocol.runs import read_run
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from registry.store.counters import UDP_BYTES, UDP_DROPPED, UDP_REQUESTS, Tally, new_tally
 from registry.store.interface import Reader
 from resolver.answering import PARTS, Answerer
 
@@ -35,11 +36,14 @@ RECEIVE_BUFFER_BYTES: Final = 4 << 20
 class DatagramDoor:
     """Answers the datagrams of one bound, non-blocking socket. ``key`` may be replaced at any time."""
 
-    def __init__(self, sock: socket.socket, answerer: Answerer, key: SigningKey, reader: Reader) -> None:
+    def __init__(
+        self, sock: socket.socket, answerer: Answerer, key: SigningKey, reader: Reader, tally: Tally | None = None
+    ) -> None:
         self._socket = sock
         self._answerer = answerer
         self.key = key
         self._reader = reader
+        self._tally = new_tally() if tally is None else tally
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
     def on_readable(self) -> None:
@@ -62,11 +66,13 @@ class DatagramDoor:
 
     def _answer(self, wires: list[bytes], sources: list[Source]) -> None:
         responses = self._responses(wires)
+        received, sent, length = len(wires), 0, 0
         if None in responses:  # nobody to answer: there is no rid, and the source may be anybody
             kept = [i for i, response in enumerate(responses) if response is not None]
             wires, sources = [wires[i] for i in kept], [sources[i] for i in kept]
         answered = [response for response in responses if response is not None]
         if not answered:
+            self._count(received, sent, length)
             return
         leaves = list(map(leaf, wires, answered))
         seals = seal_turn([1] * len(leaves), leaves, self.key, time.time_ns() // 1_000_000)
@@ -81,6 +87,16 @@ class DatagramDoor:
                 send(datagram, source)
             except OSError:
                 continue  # lost, as datagrams may be: the client asks again
+            sent += 1
+            length += len(datagram)
+        self._count(received, sent, length)
+
+    def _count(self, received: int, sent: int, length: int) -> None:
+        """Once for all that was read at a wake-up."""
+        tally = self._tally
+        tally[UDP_REQUESTS] += sent
+        tally[UDP_BYTES] += length
+        tally[UDP_DROPPED] += received - sent
 
     def _responses(self, wires: list[bytes]) -> list[bytes | None]:
         """A response for each datagram, None for one that cannot be read."""

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from config.keyfiles import BadKeyFile, read_identity
@@ -20,9 +21,10 @@ from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
 from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.turn import Turn
+from registry.store.counters import CounterFile
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
-from resolver.tcp import IDLE_SECONDS, Connections
+from resolver.tcp import IDLE_SECONDS, Connections, count_bundles
 from resolver.udp import DatagramDoor
 
 BACKLOG = 1_024
@@ -40,7 +42,8 @@ async def serve(settings: Settings, port: int) -> None:
     own = _own_keys(settings, zone)
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()
-    turn = Turn(own.key, loop.call_soon, _now_ms, reader.rest)
+    tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
+    turn = Turn(own.key, loop.call_soon, _now_ms, reader.rest, partial(count_bundles, tally))
     facts = NodeFacts(
         role=settings.node.role,
         zone=zone,
@@ -49,12 +52,12 @@ async def serve(settings: Settings, port: int) -> None:
         listing=settings.resolver.listing,
         own=own,
     )
-    answerer = Answerer(reader, facts)
-    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed)
+    answerer = Answerer(reader, facts, tally=tally)
+    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed, tally=tally)
     host = settings.resolver.host
     server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
     datagrams = bind(host, port, socket.SOCK_DGRAM)
-    door = DatagramDoor(datagrams, answerer, own.key, reader)
+    door = DatagramDoor(datagrams, answerer, own.key, reader, tally)
     loop.add_reader(datagrams.fileno(), door.on_readable)
 
     def take_up() -> None:

@@ -50,6 +50,7 @@ def test_shipped_file_shows_every_option_with_its_default(name: str) -> None:
     for name_ in ("directory", "file"):
         defaults.pop(name_)
     defaults["registry"].pop("writers")  # none: an example stands in a comment
+    defaults["statistics"].pop("industries")  # the same
     assert raw == defaults
 
 
@@ -126,6 +127,12 @@ def test_every_option_set(tmp_path: Path) -> None:
         name = "two"
         key = "{OTHER_KEY}"
         prefixes = ["88.118.0042.B"]
+        [statistics]
+        report_to = "top.example.cn:26411"
+        anchor = "f"
+        period = 60
+        [statistics.industries]
+        "88.118.0042.B" = "C34"
         [log]
         level = "debug"
         format = "json"
@@ -141,6 +148,9 @@ def test_every_option_set(tmp_path: Path) -> None:
             {"name": "one", "key": KEY, "prefixes": ["88.118.0042", "88.118.0042.a"]},
             {"name": "two", "key": OTHER_KEY, "prefixes": ["88.118.0042.B"]},
         ]},
+        "statistics": {
+            "report_to": "top.example.cn:26411", "anchor": "f", "period": 60, "industries": {"88.118.0042.B": "C34"},
+        },
         "log": {"level": "debug", "format": "json"},
         "file": "biaoshi.toml",
         "directory": str(tmp_path),

@@ -10,6 +10,7 @@ import pytest
 from protocol.errors import Rule
 from protocol.messages import Op
 from protocol.records import DEFAULT_PERMISSIONS
+from protocol.reports import REPORT_CONTEXT
 from protocol.seals import CONTEXT
 from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
@@ -39,7 +40,7 @@ def test_every_operation_is_described() -> None:
 
 
 def test_every_rule_that_is_named_exists() -> None:
-    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights)\.[a-z0-9-]+)", TEXT))
+    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights|report)\.[a-z0-9-]+)", TEXT))
     assert len(named) > 8
     assert named <= set(Rule.known)
 
@@ -60,6 +61,7 @@ def test_contexts() -> None:
         ASK_CONTEXT,
         KEY_CONTEXT,
         SUCCESSION_CONTEXT,
+        REPORT_CONTEXT,
     )
     for context in contexts:
         assert f'"{context[:-1].decode()}" ‖ 00' in TEXT
