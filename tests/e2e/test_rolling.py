@@ -19,6 +19,8 @@ from resolver.client import Client
 from tests.e2e.nodes import Node, run
 from tests.e2e.test_delegation import Tree, ask, eventually, fetch
 
+pytestmark = pytest.mark.timeout(600)  # dozens of commands, each a process, on whatever machine
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[Tree]:
