@@ -412,7 +412,8 @@ def test_without_seals_where_the_server_refuses_under_a_seal() -> None:
 
 
 def generate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.generator", *map(str, arguments)]
+    program = "from bench import generator; generator.POOL = 10_000; generator.main()"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, cwd=Path(__file__).parents[2]
     )

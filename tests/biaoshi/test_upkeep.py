@@ -70,13 +70,14 @@ def test_steps_of_an_online_key(now: int, by_first: bool, following: Next | None
 @settings(deadline=None)
 @given(length=st.integers(10, 400 * DAY), ticks=st.lists(st.integers(1, 10), min_size=1, max_size=300))
 def test_a_key_is_followed_before_it_ends(length: int, ticks: list[int]) -> None:
-    """However the clock is looked at, up to a fifth of the validity apart: there is always a key that is valid."""
+    """However the clock is looked at, up to half of the time apart in which renewing is due: a key is always valid."""
     days = length / DAY
     since, ends = window(NOW, days)
+    least = (ends - due(since, ends)) // 2
     following: tuple[int, int, Next] | None = None
     now = NOW
     for tick in ticks:
-        now += max(1, tick * length // 60)
+        now += max(1, tick * least // 10)
         state = OnlineState(since, ends, True, following and following[2])
         match online_step(state, now):
             case "prepare":

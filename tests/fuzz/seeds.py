@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any, Final
 
 from protocol.framing import split
+from protocol.statements import Address, DelegationRequest
+from protocol.succession import Succession
 from tests.fuzz.decoders import conversation
-from tests.vectors.actors import SECONDARY, SECONDARY_CHAIN, answered
+from tests.vectors.actors import NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FILES
 from tests.vectors.load import load
 
@@ -83,11 +85,19 @@ def found() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def _signed() -> Iterator[bytes]:
+    """Statements that the vectors do not have."""
+    address = Address("node.example.cn", 26_410, 26_410)
+    yield DelegationRequest(SECONDARY.prefix, (SECONDARY.key.public,), (address,), NOW).sign(SECONDARY.key)
+    old, new = TOP.key, TOP.online
+    yield Succession(TOP.prefix, old.public, new.public, NOW, NOW + 86_400).sign(old)
+
+
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """All byte strings of the vectors, a conversation, and what was found, shortest first and each once."""
+    """All byte strings of the vectors, a conversation, statements, what was found: shortest first, each once."""
     vectors = {bytes.fromhex(digits) for name in FILES for digits in _strings(load(name.removesuffix(".json")))}
-    all_of_them = {*vectors, conversation()[1], *(data for _, data in found().values())}
+    all_of_them = {*vectors, conversation()[1], *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 
 

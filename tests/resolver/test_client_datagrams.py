@@ -526,7 +526,7 @@ def test_online_key_changes(loop: str) -> None:
         async with serving(keys=keys) as server, a_line(server) as line, udp_client(line.address) as client:
             first = await client.resolve(name(1))
             keys.renew(77)
-            server.door._key = keys.online
+            server.door.key = keys.online
             object.__setattr__(server.facts, "chain", keys.chain)
             answers = await asyncio.gather(*(client.resolve(name(i)) for i in range(100)))
             assert [answer.url for answer in answers] == [url(i) for i in range(100)]
@@ -540,7 +540,7 @@ def test_online_key_that_nobody_vouches_for() -> None:
     async def main() -> None:
         async with serving() as server, udp_client(server.address, timeout=1.0) as client:
             assert (await client.resolve(name(1))).found
-            server.door._key = server.turn._key = SigningKey(bytes(32))
+            server.door.key = server.turn.key = SigningKey(bytes(32))
             with pytest.raises(NotVerified):
                 await client.resolve(name(1))
 
