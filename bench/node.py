@@ -29,18 +29,20 @@ def biaoshi(*arguments: str) -> list[str]:
 
 
 class Node:
-    """A secondary node for 88.118 in ``directory``; ``core`` pins all its processes."""
+    """A node in ``directory``, a secondary for 88.118 unless another role and zone are given; ``core`` pins all its
+    processes."""
 
-    def __init__(self, directory: Path, core: str | None) -> None:
+    def __init__(self, directory: Path, core: str | None, role: str = "secondary", *options: str) -> None:
         self.directory = directory
         self.anchor = directory / "anchor.toml"
         self._core = core
+        self._make = ("init", role, *(options or ("--prefix", "88.118")))
         self._process: subprocess.Popen[bytes] | None = None
         self._run: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.directory, ignore_errors=True)
-        arguments = biaoshi("init", "secondary", "--prefix", "88.118", "--dir", str(self.directory), "--port", "0")
+        arguments = biaoshi(*self._make, "--dir", str(self.directory), "--port", "0")
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
         config = self.directory / "biaoshi.toml"
         # Sealed and unsealed answers are compared on one node.
@@ -70,6 +72,10 @@ class Node:
         """The port of ``resolver`` or ``registry``."""
         port: int = self._run[side][1]
         return port
+
+    def address(self, side: str) -> str:
+        """``host:port`` of ``resolver`` or ``registry``."""
+        return f"127.0.0.1:{self.port(side)}"
 
     def load(self, file: Path) -> None:
         """Import a file, quietly."""

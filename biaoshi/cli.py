@@ -13,7 +13,7 @@ import biaoshi.delegation.cli
 import biaoshi.rolling.cli
 import registry.cli
 import resolver.cli
-from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, renew_node
+from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, make_recursive, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
 from config.load import ROLES, BadConfiguration, load_settings
@@ -35,16 +35,25 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: biaoshi init secondary --prefix 88.118 --dir ./node")
+@app.command(
+    epilog="Examples: biaoshi init secondary --prefix 88.118 --dir ./node  |  "
+    "biaoshi init recursive --anchor top/anchor.toml --root 127.0.0.1:26410 --dir ./recursive"
+)
 def init(
     role: Annotated[str, typer.Argument(help=" or ".join(ROLES))],
-    prefix: Annotated[
-        str,
-        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
-    ],
     directory: Annotated[
         Path, typer.Option("--dir", help="A new or empty directory for keys, configuration and store.")
     ],
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
+    ] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(envvar="BIAOSHI_ANCHOR", help="For a recursive node: the top node's anchor file.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option(help="For a recursive node: an address of the top node; may be repeated.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65_534, help="Resolver port (registry: the next). 0: free ones.")
     ] = None,
@@ -57,6 +66,16 @@ def init(
         raise typer.BadParameter(
             f"'{role}' is no role this version serves; it is {' or '.join(ROLES)}", param_hint="ROLE"
         )
+    if role == "recursive":
+        if prefix or anchor is None or not root:
+            raise typer.BadParameter("a recursive node is made with --anchor and --root, and has no --prefix")
+        path = make_recursive(anchor, root, directory, port=port)
+        print((_RECURSIVE_ZH if language() == "zh" else _RECURSIVE_EN).format(
+            directory, path, directory / ANCHOR_NAME, anchor
+        ))  # fmt: skip
+        return
+    if prefix is None:
+        raise typer.BadParameter(f"a {role} node is made with --prefix", param_hint="--prefix")
     path = make_node(role, prefix, directory, port=port)
     print((_MADE_ZH if language() == "zh" else _MADE_EN).format(
         directory, path, directory / ANCHOR_NAME, directory / ZONE_KEY, directory / WRITER_KEY
@@ -74,6 +93,18 @@ _MADE_ZH = """节点已创建：{0}
   信任锚        {2}（可公开）
   区域私钥      {3}（请离线保管，仅更新在线密钥时需要）
   写入私钥      {4}
+启动：biaoshi serve --config {1}"""
+
+
+_RECURSIVE_EN = """recursive node made in {0}
+  configuration  {1}
+  trust anchor   {3} is what clients need; its answers carry the proof
+  its own anchor {2}, for clients that trust this node and leave the proof to it
+start it: biaoshi serve --config {1}"""
+_RECURSIVE_ZH = """递归节点已创建：{0}
+  配置          {1}
+  信任锚        客户端使用 {3} 即可，应答自带证明
+  自身信任锚    {2}（供信任本节点、由其代为验证的客户端使用）
 启动：biaoshi serve --config {1}"""
 
 

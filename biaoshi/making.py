@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from biaoshi.online import OnlineKeys
-from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, write_secret
+from config.keyfiles import AnchorFile, make_seed, read_anchor, read_secret, write_anchor, write_secret
 from config.load import fill, template, toml_string
 from config.settings import Settings
+from protocol.address import parse_address
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_prefix_text, normal_zone_text
 from protocol.signatures import SigningKey
@@ -36,6 +38,7 @@ ONLINE_DAYS: Final = 90
 
 CONFIG_NAME: Final = "biaoshi.toml"
 ANCHOR_NAME: Final = "anchor.toml"
+TOP_ANCHOR_NAME: Final = "top-anchor.toml"
 ZONE_KEY: Final = "keys/zone.pem"
 WRITER_KEY: Final = "keys/writer.pem"
 
@@ -71,6 +74,38 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
         text = fill(template(role), options).replace("\n[statistics]", f"{writers}\n[statistics]")
         path = directory / CONFIG_NAME
         path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
+    return path
+
+
+def make_recursive(anchor: Path, roots: Sequence[str], directory: Path, *, port: int | None = None) -> Path:
+    """Make a recursive node in ``directory``: a zone key of its own, whose anchor is for those who trust the node,
+    and a copy of the top node's ``anchor``. Returns the configuration file. Raises :class:`SettingsError`,
+    :class:`~config.keyfiles.BadKeyFile`."""
+    top = read_anchor(anchor)
+    addresses = [str(parse_address(root)) for root in roots]
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise SettingsError(NOT_EMPTY, path=str(directory))
+        (directory / "keys").mkdir(parents=True, exist_ok=True)
+        os.chmod(directory / "keys", 0o700)
+        zone_key = _make_key(directory / ZONE_KEY)
+        name = "recursive"
+        OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
+            "", name, zone_key, int(time.time()), ONLINE_DAYS
+        )
+        write_anchor(directory / ANCHOR_NAME, AnchorFile("", str(zone_key.public)))
+        write_anchor(directory / TOP_ANCHOR_NAME, top)
+        options = {
+            "node.name": toml_string(name),
+            "keys.zone": f'["{zone_key.public}"]',
+            "recursion.roots": f"[{', '.join(map(toml_string, addresses))}]",
+        }
+        if port is not None:
+            options["resolver.port"] = str(port)
+        path = directory / CONFIG_NAME
+        path.write_text(fill(template("recursive"), options), "utf-8")
     except OSError as error:
         raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
     return path

@@ -138,7 +138,8 @@ class Upkeep:
             self._fetch_at = now + pause(length)
             await self._fetch()
             self._take_up()
-        if signer is not None and now >= self._children_at:
+        gives = self._settings.node.role != "recursive"  # which has no registry and no children
+        if signer is not None and gives and now >= self._children_at:
             self._children_at = now + pause(self._settings.keys.delegation_days * 86_400)
             await self._renew_children(signer, int(now))
         if now >= self._remind_at:

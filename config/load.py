@@ -214,7 +214,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    is_root = prefix == "" and node.get("role") == "top"
+    is_root = prefix == "" and node.get("role") in ("top", "recursive")
     zone = _normal(prefix) if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
@@ -223,6 +223,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             "empty, is for the role top",
             f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节；空前缀（根）仅用于 top 角色",
         ))  # fmt: skip
+    problems += _recursion_meaning(node, raw.get("recursion"))
     problems += _address_meaning(resolver, registry)
     problems += _keys_meaning(_table(raw, "keys"))
     writers = registry.get("writers")
@@ -246,6 +247,25 @@ def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list
             "registry.port", f"{port} is resolver.port as well; the two need their own",
             f"{port} 与 resolver.port 相同，两者须使用不同端口",
         ))  # fmt: skip
+    return problems
+
+
+def _recursion_meaning(node: dict[str, Any], recursion: Any) -> list[Problem]:
+    if node.get("role") != "recursive":
+        if recursion is None:
+            return []
+        return [Problem("recursion", "this section is for the role recursive", "此配置段仅用于 recursive 角色")]
+    problems: list[Problem] = []
+    if node.get("prefix"):
+        en = "a recursive node has no zone of its own; leave the prefix empty"
+        problems.append(Problem("node.prefix", en, "递归节点没有自己的区域，前缀应为空"))
+    table = recursion if isinstance(recursion, dict) else {}
+    if not table.get("anchor"):
+        en = "name the trust anchor file of the top node, from which everything is verified"
+        problems.append(Problem("recursion.anchor", en, "请指定顶级节点的信任锚文件，一切验证由此开始"))
+    if not table.get("roots"):
+        en = "name at least one address of the top node, host:port"
+        problems.append(Problem("recursion.roots", en, "请至少写一个顶级节点的地址（主机:端口）"))
     return problems
 
 

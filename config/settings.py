@@ -9,7 +9,7 @@ import msgspec
 
 Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Role = Literal["top", "secondary", "enterprise"]
+Role = Literal["top", "secondary", "enterprise", "recursive"]
 
 
 class NodeSettings(msgspec.Struct, kw_only=True):
@@ -43,6 +43,16 @@ class ResolverSettings(msgspec.Struct, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     listing: bool = True
     unsealed: bool = False
+
+
+class RecursionSettings(msgspec.Struct, kw_only=True):
+    """[recursion]: where a recursive node begins, and how much it remembers."""
+
+    anchor: str = ""
+    roots: list[Annotated[str, msgspec.Meta(min_length=1)]] = msgspec.field(default_factory=list)
+    cache_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 1 << 28
+    stale_seconds: Annotated[int, msgspec.Meta(ge=0, le=2_592_000)] = 86_400
+    patience_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.5
 
 
 class WriterSettings(msgspec.Struct, kw_only=True):
@@ -82,6 +92,7 @@ class Settings(msgspec.Struct, kw_only=True):
 
     node: NodeSettings
     keys: KeySettings = msgspec.field(default_factory=KeySettings)
+    recursion: RecursionSettings = msgspec.field(default_factory=RecursionSettings)
     resolver: ResolverSettings = msgspec.field(default_factory=ResolverSettings)
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
     statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)

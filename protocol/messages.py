@@ -62,6 +62,7 @@ class Op(IntEnum):
     PING = 5
     STATUS = 6
     SUCCESSION = 7
+    TRACE = 8
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18

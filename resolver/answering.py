@@ -1,4 +1,4 @@
-"""Requests to responses.
+"""Requests to responses, at an authoritative node.
 
 An answerer knows a store's reader and what the node is; it knows no connection. Two ways lead through it:
 :meth:`Answerer.run` takes many plain resolves at once, column by column, with no object made per request but the
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from struct import Struct
 from struct import error as struct_error
-from typing import Final, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import msgpack
 
@@ -39,6 +39,7 @@ from protocol.messages import (
 from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.records import State, public_body, split_body
 from protocol.referrals import referral_payload
+from protocol.runs import Run
 from protocol.status import Status
 from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Counts, Reader
@@ -73,6 +74,52 @@ _MANY_OVERHEAD: Final = 64
 """Bytes of a resolve-many response around its items."""
 
 
+class Sink(Protocol):
+    """Who has asked, for what cannot be answered at once. ``waiting`` counts such requests."""
+
+    waiting: int
+
+    def give_later(self, wire: bytes, response: bytes) -> None:
+        """Take the response to a request, given as it came."""
+        ...
+
+
+class Answering(Protocol):
+    """What the doors ask. None or False always means that nothing has been done."""
+
+    def run(self, run: Run) -> list[bytes] | None:
+        """The responses to a run, as the same number of parts each, to be joined; None where one of them needs care."""
+        ...
+
+    def single(self, echo: bytes, identifier: bytes) -> bytes | None:
+        """The response to one plain resolve."""
+        ...
+
+    def plain(self, requests: Sequence[object]) -> list[bytes] | None:
+        """What :meth:`run` gives, from decoded messages; None also where one of them is no ordinary resolve."""
+        ...
+
+    def apart(self, pairs: list[tuple[object, bytes]], sink: Sink) -> Apart:
+        """Take what can be answered together, or later, from requests of which some need care."""
+        ...
+
+    def later(self, request: object, wire: bytes, sink: Sink) -> bool:
+        """Whether a request is answered through ``sink``, now or later."""
+        ...
+
+    def one(self, request: object) -> bytes:
+        """The response to any one request; whatever is wrong with it is in the response."""
+        ...
+
+
+class Apart(NamedTuple):
+    """Requests that were answered together, with their responses, and those that each are to be looked at."""
+
+    wires: list[bytes]
+    responses: list[bytes]
+    rest: list[tuple[object, bytes]]
+
+
 class Answerer:
     """Answers requests from what ``reader`` sees; counts outcomes in ``tally``; ``clock`` gives seconds since 1970."""
 
@@ -93,7 +140,19 @@ class Answerer:
             Op.STATUS: self._status,
         }
 
-    def run(self, echoes: Sequence[bytes], identifiers: Sequence[bytes]) -> list[bytes] | None:
+    def run(self, run: Run) -> list[bytes] | None:
+        """The responses to a run; where the flag PROOF is set, too: what this node answers is its own proof."""
+        return self._run(run.echoes, run.identifiers)
+
+    def apart(self, pairs: list[tuple[object, bytes]], sink: Sink) -> Apart:
+        """Nothing is answered later here: each is looked at by itself."""
+        return Apart([], [], pairs)
+
+    def later(self, request: object, wire: bytes, sink: Sink) -> bool:
+        """Nothing is answered later here."""
+        return False
+
+    def _run(self, echoes: Sequence[bytes], identifiers: Sequence[bytes]) -> list[bytes] | None:
         """The responses to plain resolves, ``PARTS`` parts each, to be joined; None, and nothing done, where a stored
         record cannot be read: each request is then to be looked at by itself. An echo is a rid as it was encoded."""
         try:
@@ -134,7 +193,7 @@ class Answerer:
                     return None
             if set(ops) != _RESOLVES or set(map(type, identifiers)) != _BYTES or set(map(type, rids)) != _INT:
                 return None
-            return self.run(list(map(_ECHO, repeat(_RID64), rids)), identifiers)
+            return self._run(list(map(_ECHO, repeat(_RID64), rids)), identifiers)
         except (TypeError, ValueError, struct_error):
             return None  # something is out of the ordinary: each request is looked at by itself
 

@@ -28,7 +28,7 @@ from registry.store.counters import (
     Tally,
     new_tally,
 )
-from resolver.answering import Answerer
+from resolver.answering import Answering
 
 SLICE: Final = 256
 """Requests answered at once. With records of the greatest size their answers take 8 MiB, which bounds what a
@@ -63,7 +63,7 @@ class Connections:
 
     def __init__(
         self,
-        answerer: Answerer,
+        answerer: Answering,
         turn: Turn,
         loop: asyncio.AbstractEventLoop,
         *,
@@ -135,6 +135,7 @@ class Connection(asyncio.Protocol):
         "_stream",
         "_transport",
         "active",
+        "waiting",
     )
 
     _transport: asyncio.Transport
@@ -149,6 +150,7 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         self._sealed = True
         self.active = True
+        self.waiting = 0  # requests that are answered later
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
@@ -193,6 +195,11 @@ class Connection(asyncio.Protocol):
         self._pending = 0
         self._transport.write(data)
 
+    def give_later(self, wire: bytes, response: bytes) -> None:
+        """Take the response to a request that could not be answered at once."""
+        if not self._transport.is_closing():
+            self._give(1, wire, response)
+
     def close(self) -> None:
         """Close after what has been answered."""
         self._transport.close()
@@ -229,7 +236,7 @@ class Connection(asyncio.Protocol):
             self._give(1, data, response)
             return True
         run = read_run(data, SLICE)
-        parts = answerer.run(*run) if run is not None else None
+        parts = answerer.run(run) if run is not None else None
         if run is None or parts is None:
             return False
         self._give(len(run.echoes), data, b"".join(parts))
@@ -245,13 +252,19 @@ class Connection(asyncio.Protocol):
             self._most = SLICE
             self._give(len(messages), wire, b"".join(parts))
         else:
-            # One at a time from here on, until ordinary resolves come again.
-            self._most = 1
-            self._backlog.extend([(messages[0], wire)] if len(messages) == 1 else split(wire))
+            pairs = [(messages[0], wire)] if len(messages) == 1 else split(wire)
+            wires, responses, rest = self._all.answerer.apart(pairs, self)
+            if responses:
+                self._give(len(responses), b"".join(wires), b"".join(responses))
+            # Where there is something particular: one at a time from here on, until ordinary resolves come again.
+            self._most = 1 if rest else SLICE
+            self._backlog.extend(rest)
         return self._stream.more or bool(self._backlog)
 
     def _answer_one(self, message: object, wire: bytes) -> None:
         """Answer one request in a bundle of its own."""
+        if self._all.answerer.later(message, wire, self):
+            return
         response = self._all.answerer.one(message)
         match message:
             case (Op.HELLO, int(rid), limits.PROTOCOL_VERSION, int(flags)) if (

@@ -13,6 +13,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
 from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
@@ -39,7 +41,7 @@ async def serve(settings: Settings, port: int) -> None:
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
     zone = normal_zone_text(settings.node.prefix)
-    own = _own_keys(settings, zone)
+    own = read_own_keys(settings, zone)
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()
     tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
@@ -57,20 +59,10 @@ async def serve(settings: Settings, port: int) -> None:
     host = settings.resolver.host
     server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
     datagrams = bind(host, port, socket.SOCK_DGRAM)
-    door = DatagramDoor(datagrams, answerer, own.key, reader, tally)
+    door = DatagramDoor(datagrams, answerer, own.key, reader.rest, tally)
     loop.add_reader(datagrams.fileno(), door.on_readable)
-
-    def take_up() -> None:
-        try:
-            renewed = _own_keys(load_settings(settings.file_path), zone)
-        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
-            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
-            return
-        turn.key = door.key = renewed.key
-        facts.take_up(renewed)
-
-    on_hangup(take_up)
-    sweeper = asyncio.create_task(_sweep(connections))
+    take_up_renewed_keys(settings, zone, turn, door, facts, log)
+    sweeper = asyncio.create_task(sweep_connections(connections))
     log.info("serving", host=host, port=port, zone=facts.zone)
     settle_collector()
     say_ready()
@@ -87,13 +79,35 @@ async def serve(settings: Settings, port: int) -> None:
     reader.close()
 
 
-def _own_keys(settings: Settings, zone: str) -> OwnKeys:
+def read_own_keys(settings: Settings, zone: str) -> OwnKeys:
     """The keys that ``[keys]`` names, judged as of now."""
     identity = read_identity(settings)
     return own_keys(zone, *identity, now=int(time.time()))
 
 
-async def _sweep(connections: Connections) -> None:
+def take_up_renewed_keys(
+    settings: Settings,
+    zone: str,
+    turn: Turn,
+    door: DatagramDoor,
+    facts: NodeFacts,
+    log: structlog.stdlib.BoundLogger,
+) -> None:
+    """At SIGHUP, seal by the keys that the files have then."""
+
+    def take_up() -> None:
+        try:
+            renewed = read_own_keys(load_settings(settings.file_path), zone)
+        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
+            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
+            return
+        turn.key = door.key = renewed.key
+        facts.take_up(renewed)
+
+    on_hangup(take_up)
+
+
+async def sweep_connections(connections: Connections) -> None:
     """Look once a second for clients that overstay."""
     idle_at = connections.loop.time() + IDLE_SECONDS
     while True:

@@ -44,6 +44,7 @@ class StreamConnection(asyncio.Protocol):
         self.exchange = Exchange(verifier, random.getrandbits(64) & MAX_RID)
         self._waiting: dict[int, asyncio.Future[UnprovenReply]] = {}
         self._failure: BiaoshiError | None = None
+        self._unsent: list[bytes] = []
 
     @classmethod
     async def open(cls, server: Address, verifier: Verifier | None) -> StreamConnection:
@@ -83,8 +84,16 @@ class StreamConnection(asyncio.Protocol):
         rid, wire = self.exchange.ask(op, *arguments)
         self._waiting[rid] = future
         future.add_done_callback(lambda _: self._waiting.pop(rid, None))  # settled, or nobody waits for it any more
-        self._transport.write(wire)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append(wire)
         return future
+
+    def _send(self) -> None:
+        """Send what was asked in this turn of the loop: one call, and the node answers it under one signature."""
+        wires, self._unsent = self._unsent, []
+        if self._failure is None:
+            self._transport.write(b"".join(wires))
 
     def _settle(self, replies: list[UnprovenReply]) -> None:
         for reply in replies:

@@ -94,7 +94,7 @@ def referred(node: Node, identifier: str, anchor: Path) -> str:
             reply = await client._ask(Op.RESOLVE, identifier.encode())
             if reply.status != Status.REFERRAL:
                 return Status.named(reply.status).label
-            verifier, proof = client._anchored, reply.proof  # type: ignore[attr-defined]
+            verifier, proof = client._verifier, reply.proof  # type: ignore[attr-defined]
             statement = read_referral(reply.payload).statement
             claim = verifier.refer(proof, statement, identifier.partition("/")[0], time.time_ns() // 1_000_000)
             assert len(claim.addresses) >= 1
@@ -138,7 +138,7 @@ def test_from_the_top_down(tree: Tree, tmp_path: Path) -> None:
     # What each answers, and from where it is verified.
     shown = enterprise.run("resolve", pump, "--trace")
     assert shown.code == 0, shown.err
-    assert re.findall(r"delegation +(\S+) -> (\S+),", shown.err) == [("88", "88.118"), ("88.118", "88.118.32001")]
+    assert re.findall(r"delegation +(\S+) → (\S+),", shown.err) == [("88", "88.118"), ("88.118", "88.118.32001")]
     assert run("resolve", pump, "--server", enterprise.address("resolver"), "--anchor", old_anchor).code == 0
     receipt = tmp_path / "pump.receipt"
     assert enterprise.run("resolve", pump, "--receipt", receipt).code == 0

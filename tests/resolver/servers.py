@@ -101,6 +101,18 @@ def filled(count: int = 1_000, size: int = 0) -> MemoryStore:
     return store
 
 
+def bind_both(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
+    """Sockets for TCP and UDP on one port, one that is free for both where it is 0."""
+    while True:
+        stream = bind(host, port, socket.SOCK_STREAM)
+        try:
+            return stream, bind(host, stream.getsockname()[1], socket.SOCK_DGRAM)
+        except OSError:
+            stream.close()
+            if port:
+                raise
+
+
 class Server:
     """What a worker process serves, within this one."""
 
@@ -140,11 +152,10 @@ class Server:
     async def start(self, port: int = 0) -> None:
         """Listen on TCP and UDP."""
         loop = asyncio.get_running_loop()
-        stream = bind(self.host, port, socket.SOCK_STREAM)
+        stream, self._datagrams = bind_both(self.host, port)
         self.port = stream.getsockname()[1]
         self._server = await loop.create_server(self._accept, sock=stream)
-        self._datagrams = bind(self.host, self.port, socket.SOCK_DGRAM)
-        self.door = DatagramDoor(self._datagrams, self.answerer, self.keys.online, self.store)
+        self.door = DatagramDoor(self._datagrams, self.answerer, self.keys.online, self.store.rest)
         loop.add_reader(self._datagrams.fileno(), self.door.on_readable)
 
     async def stop(self) -> None:

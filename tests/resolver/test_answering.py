@@ -178,7 +178,7 @@ def test_runs_of_bytes_get_the_same_answers(requests: list[tuple[object, ...]]) 
     careful = [ANSWERER.one(decode_one(wire)) for wire in wires]
     run = read_run(b"".join(wires), 8)
     if run is not None:
-        parts = ANSWERER.run(*run)
+        parts = ANSWERER.run(run)
         assert parts is not None
         assert b"".join(parts) == b"".join(careful)
     for wire, response in zip(wires, careful, strict=True):

@@ -13,6 +13,7 @@ from protocol.errors import StoreError
 from protocol.framing import decode_one
 from protocol.limits import UDP_REQUEST_BYTES
 from protocol.messages import Op, encode_request
+from protocol.runs import Run
 from protocol.signatures import SigningKey
 from registry.store.counters import NAMES, TCP_BUNDLES, TCP_BYTES, TCP_REQUESTS, new_tally
 from registry.store.interface import STORE_FAILED
@@ -47,7 +48,7 @@ def expected(identifiers: list[str]) -> dict[str, int]:
 def test_all_ways_count_the_same(identifiers: list[str]) -> None:
     raw = [identifier.encode() for identifier in identifiers]
     by_run, by_single, by_one, by_many = (Answerer(STORE, FACTS) for _ in range(4))
-    assert by_run.run([ECHO] * len(raw), raw)
+    assert by_run.run(Run((ECHO,) * len(raw), tuple(raw), 0))
     for identifier in raw:
         assert by_single.single(ECHO, identifier)
         by_one.one((int(Op.RESOLVE), 1, identifier, 1))
@@ -95,7 +96,7 @@ def test_datagrams() -> None:
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
         client.settimeout(10)
-        door = DatagramDoor(server, answerer, SigningKey(b"k" * 32), STORE, tally)
+        door = DatagramDoor(server, answerer, SigningKey(b"k" * 32), STORE.rest, tally)
         client.connect(server.getsockname())
         good = encode_request(Op.RESOLVE, 1, b"88.118/short", 0, bytes(UDP_REQUEST_BYTES))
         for wire in (good, b"\xc1", msgpack.packb([int(Op.RESOLVE), 2, b"88.118/absent", 0, bytes(400)])):
