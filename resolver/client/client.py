@@ -30,8 +30,8 @@ class Client(Resolving[Answer]):
     identifiers by datagram, and over TCP what does not fit or, after as many repetitions, is not answered.
 
     The servers may be of any zone at or below the anchor's: referrals are followed. They may be recursive nodes, which
-    are not trusted: they relay the proof of what authorities said. ``stale_seconds`` is how old, beyond its TTL, an
-    answer may be that such a node marks as stale; with 0 none is taken.
+    are not trusted: they relay the proof of what authorities said; not both kinds in one list. ``stale_seconds`` is how
+    old, beyond its TTL, an answer may be that such a node marks as stale; with 0 none is taken.
     """
 
     def __init__(

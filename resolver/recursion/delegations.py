@@ -14,9 +14,11 @@ from typing import Final
 
 from protocol.statements import Delegation
 
-MAX_DELEGATIONS: Final = 50_000
-"""Delegations remembered: 40 secondaries and their enterprises, 100 MB. Where more come, the tenth of them that was
-noted
+KNOWN_BYTES: Final = 3_000
+"""What a zone that is known is taken to cost: its delegation, the chain that its servers show, how fast they are."""
+
+MAX_DELEGATIONS: Final = 10_000
+"""Delegations remembered where nothing else is said: 30 MB. Where more come, the tenth of them that was noted
 longest ago is dropped, with all that rests on it."""
 
 
@@ -32,10 +34,11 @@ class Known:
 
 
 class Delegations:
-    """The delegations below the anchor's zone ``top``."""
+    """The delegations below the anchor's zone ``top``, at most ``most`` of them."""
 
-    def __init__(self, top: str, stale_seconds: int) -> None:
+    def __init__(self, top: str, stale_seconds: int, most: int = MAX_DELEGATIONS) -> None:
         self.top = top
+        self._most = most
         self._stale_seconds = stale_seconds
         self._known: dict[str, Known] = {}
 
@@ -74,8 +77,8 @@ class Delegations:
             known = None
         elif known is not None and claim.not_before > known.claim.not_before:
             dropped.append(claim.child)  # a seal from before the new delegation does not hold under it
-        if known is None and len(self._known) >= MAX_DELEGATIONS:
-            dropped += self._drop(set(islice(self._known, MAX_DELEGATIONS // 10)))
+        if known is None and len(self._known) >= self._most:
+            dropped += self._drop(set(islice(self._known, max(1, self._most // 10))))
         until = now + ttl
         self._known.pop(claim.child, None)  # noted last: at the end
         self._known[claim.child] = Known(claim, until, now, known.used_until if known else 0)

@@ -68,7 +68,7 @@ class Iteration:
     """Resolves from ``roots``, the servers of the anchor's zone, over connections that ``open_`` makes.
     ``stale_seconds`` is for how long a delegation may be
     used
-    while its parent cannot be asked; ``clock`` gives seconds since 1970."""
+    while its parent cannot be asked; ``clock`` gives seconds since 1970; ``most`` zones are remembered."""
 
     def __init__(
         self,
@@ -77,13 +77,14 @@ class Iteration:
         open_: Open,
         stale_seconds: int = MAX_STALE_SECONDS,
         clock: Callable[[], float] = time.time,
+        most: int = MAX_DELEGATIONS,
     ) -> None:
         self._clock = clock
         self.verifier = verifier
         self.roots = tuple(roots)
-        self.delegations = Delegations(verifier.anchor.prefix, stale_seconds)
+        self.delegations = Delegations(verifier.anchor.prefix, stale_seconds, most)
         self.servers = Servers()
-        self.upstream = Upstream(verifier, open_)
+        self.upstream = Upstream(verifier, open_, most)
         self._finding: dict[tuple[str, str], asyncio.Future[None]] = {}  # by zone and prefix
         self._answers_itself: dict[tuple[str, str], int] = {}  # until when that is taken for granted
 

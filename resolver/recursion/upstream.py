@@ -15,7 +15,7 @@ from protocol.messages import Op
 from protocol.statements import read_online_key
 from protocol.status import Status
 from protocol.trust import Chain, Verifier
-from resolver.recursion.delegations import MAX_DELEGATIONS, at_and_above
+from resolver.recursion.delegations import at_and_above
 
 LATE: Final = Rule(
     "recursion.late",
@@ -70,7 +70,8 @@ class Chains:
     """The chains of the zones that were met: what a client needs to verify their answers. The servers of a zone have an
     online key each, and what they sealed is kept for longer than they use it; so the keys that were shown add up."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._known: dict[str, tuple[tuple[bytes, ...], dict[bytes, bytes]]] = {}
 
     def note(self, zone: str, chain: Chain) -> None:
@@ -82,7 +83,7 @@ class Chains:
             keys[key_id] = statement
         while len(keys) > MAX_ONLINE_KEYS:
             del keys[next(iter(keys))]
-        if len(self._known) > MAX_DELEGATIONS:
+        if len(self._known) >= self._most + 1:  # the anchor's own zone beside them
             del self._known[next(iter(self._known))]
         self._known[zone] = (chain.delegations, keys)
 
@@ -96,12 +97,13 @@ class Chains:
 
 
 class Upstream:
-    """Asks servers, over connections that ``open_`` makes. All share one verifier."""
+    """Asks servers, over connections that ``open_`` makes. All share one verifier; the chains of at most ``most`` zones
+    are remembered."""
 
-    def __init__(self, verifier: Verifier, open_: Open) -> None:
+    def __init__(self, verifier: Verifier, open_: Open, most: int) -> None:
         self.verifier = verifier
         self._connect = open_
-        self.chains = Chains()
+        self.chains = Chains(most)
         self._open: dict[Address, Connection] = {}
         self._opening: dict[Address, asyncio.Task[Connection]] = {}
         self._learnt: dict[Address, Chain] = {}

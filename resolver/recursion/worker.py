@@ -25,6 +25,7 @@ from protocol.turn import Turn
 from resolver.client.connection import StreamConnection
 from resolver.recursion.answering import RecursiveAnswerer
 from resolver.recursion.cache import Cache
+from resolver.recursion.delegations import KNOWN_BYTES
 from resolver.recursion.iteration import Iteration
 from resolver.recursion.recursion import Recursion
 from resolver.tcp import Connections
@@ -33,6 +34,9 @@ from resolver.worker import BACKLOG, DRAIN_SECONDS, read_own_keys, sweep_connect
 
 SETTLE_SECONDS: Final = 2.0
 """How long a stopping worker goes on asking for those who wait."""
+
+ZONES_SHARE: Final = 8
+"""An eighth of the memory is for delegations and chains, the rest for answers."""
 
 SWEEP_SECONDS: Final = 1.0
 """How often the cache is swept: about so much later than its TTL an answer may be given."""
@@ -51,8 +55,15 @@ async def serve(settings: Settings, port: int) -> None:
     own = read_own_keys(settings, "")
     anchor, roots = check_recursion(settings)
     options = settings.recursion
-    cache = Cache(options.cache_bytes // settings.resolver.workers, options.stale_seconds)
-    iteration = Iteration(Verifier(anchor), roots, StreamConnection.open, options.stale_seconds)
+    memory = options.cache_bytes // settings.resolver.workers
+    cache = Cache(memory - memory // ZONES_SHARE, options.stale_seconds)
+    iteration = Iteration(
+        Verifier(anchor),
+        roots,
+        StreamConnection.open,
+        options.stale_seconds,
+        most=memory // ZONES_SHARE // KNOWN_BYTES,
+    )
     recursion = Recursion(iteration, cache, options.patience_seconds)
     facts = NodeFacts(settings.node.role, "", software(), own.chain, listing=False, own=own)
     answerer = RecursiveAnswerer(recursion, facts)
