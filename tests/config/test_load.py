@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from config.load import ROLES, BadConfiguration, fill, load_settings, template, toml_string
-from config.settings import Settings
+from config.settings import RecursionSettings, Settings
 from tests.config.writing import KEY, LEAST, OTHER_KEY, problems, refused, write
 
 SHIPPED = sorted(
@@ -145,12 +145,6 @@ def test_every_option_set(tmp_path: Path) -> None:
         name = "two"
         key = "{OTHER_KEY}"
         prefixes = ["88.118.0042.B"]
-        [recursion]
-        anchor = "g"
-        roots = ["top.example.cn"]
-        cache_bytes = 2000000
-        stale_seconds = 0
-        patience_seconds = 2
         [statistics]
         report_to = "top.example.cn:26411"
         anchor = "f"
@@ -175,10 +169,7 @@ def test_every_option_set(tmp_path: Path) -> None:
         "statistics": {
             "report_to": "top.example.cn:26411", "anchor": "f", "period": 60, "industries": {"88.118.0042.B": "C34"},
         },
-        "recursion": {
-            "anchor": "g", "roots": ["top.example.cn"], "cache_bytes": 2_000_000, "stale_seconds": 0,
-            "patience_seconds": 2,
-        },
+        "recursion": msgspec.to_builtins(RecursionSettings()),
         "log": {"level": "debug", "format": "json"},
         "file": "biaoshi.toml",
         "directory": str(tmp_path),
