@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report, run
+from bench import recursion, report, run
 from bench.report import TARGETS, Figure, Target, figure, show, write
 
 ENVIRONMENT = {
