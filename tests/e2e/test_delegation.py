@@ -303,7 +303,7 @@ def test_no_answer_is_missed_while_keys_and_delegations_are_renewed(tree: Tree) 
     assert fetch(secondary, tree.anchor).code == 0
     eventually(lambda: secondary.run("status").code == 0)
     load = Load(secondary.address("resolver"), TrustAnchor.parse(*read_anchor(tree.anchor)), names)
-    asyncio.run(load.run(3, 3))
+    asyncio.run(load.run(2, 2))
     assert load.answers > 500
     assert "renewed keys cannot be used" not in secondary.said()
     assert "could not be" not in secondary.said()
@@ -312,7 +312,7 @@ def test_no_answer_is_missed_while_keys_and_delegations_are_renewed(tree: Tree) 
 def test_a_zone_whose_key_is_elsewhere_is_warned(tree: Tree, tmp_path: Path) -> None:
     secondary = tree.secondary
     (secondary.directory / "keys/zone.pem").rename(tmp_path / "usb.pem")
-    days = f"{90 / 86_400:.8f}"
+    days = f"{45 / 86_400:.8f}"
     assert run("renew", "--config", secondary.config, "--days", days, "--zone-key", tmp_path / "usb.pem").code == 0
     secondary.start()
     eventually(lambda: "! the online key ends in 0 days" in secondary.run("status").out)
