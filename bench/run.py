@@ -101,6 +101,10 @@ def measure_lookups(work: Path, sizes: Sizes) -> list[Figure]:
             for name, load in LOADS.items():
                 report = generate("bench.generator", *target, *extent, *load, "--seed", str(turn))
                 runs.setdefault(name, []).append(report["per_second"])
+            able = generate("bench.yardstick", "--store", str(node.directory / "store"), "--seed", str(turn),
+                            on_server_core=True)  # fmt: skip
+            for name, per_second in able.items():
+                runs.setdefault(name, []).append(per_second)
             if redis is not None:
                 runs.setdefault("redis_p1", []).append(redis.get(1, sizes.redis_requests))
                 runs.setdefault("redis_p32", []).append(redis.get(32, 4 * sizes.redis_requests))
@@ -111,6 +115,8 @@ def measure_lookups(work: Path, sizes: Sizes) -> list[Figure]:
     figures = [figure(name, "1/s", values) for name, values in runs.items()]
     figures += [
         _ratio("sealed_over_unsealed", runs, "tcp_50x64", "unsealed_50x64"),
+        _ratio("tcp_50x64_over_machine_reads", runs, "tcp_50x64", "machine_reads_per_s"),
+        _ratio("many_100_over_machine_reads", runs, "many_100", "machine_reads_per_s"),
         figure("fsync_ms", "ms", fsync_ms(work)),
     ]
     if redis is not None:
