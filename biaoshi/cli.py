@@ -13,6 +13,7 @@ import biaoshi.delegation.cli
 import biaoshi.rolling.cli
 import registry.cli
 import resolver.cli
+from biaoshi.light import serve_light
 from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, make_recursive, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
@@ -116,7 +117,8 @@ def serve(
 
     运行节点，直到 Ctrl-C 或 SIGTERM。
     """
-    run(supervise(load_settings(config), config.resolve()))
+    settings = load_settings(config)
+    run(serve_light(settings) if settings.node.processes == "light" else supervise(settings, config.resolve()))
 
 
 @app.command(epilog=f"Example: biaoshi renew --config node/{CONFIG_NAME} --zone-key /media/usb/zone.pem")
