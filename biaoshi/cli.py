@@ -11,6 +11,7 @@ import typer
 
 import biaoshi.delegation.cli
 import biaoshi.rolling.cli
+import biaoshi.topology.cli
 import registry.cli
 import resolver.cli
 from biaoshi.light import serve_light
@@ -191,6 +192,7 @@ registry.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
 app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
+app.add_typer(biaoshi.topology.cli.app, name="topology")
 
 
 def main() -> None:

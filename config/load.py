@@ -108,7 +108,7 @@ def fill(text: str, options: dict[str, str]) -> str:
             _, hash_sign, comment = line.partition("#")
             line = f"{option} = {options[name]}"
             if hash_sign:
-                line = f"{line:<30}# {comment.strip()}"
+                line = f"{line:<29} # {comment.strip()}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
