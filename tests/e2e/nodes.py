@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.e2e.commands import run_forked
+
 START_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 30.0
 
@@ -42,18 +44,21 @@ def run(
     timeout: float = 60.0,
 ) -> Outcome:
     """Run ``biaoshi`` with these arguments; it never shows a traceback, whatever happens."""
-    done = subprocess.run(
-        [sys.executable, "-m", "biaoshi.cli", *map(os.fsencode, map(_text, arguments))],
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        capture_output=True,
-        env={**CLEAN, **(env or {})},
-        cwd=cwd,
-        timeout=timeout,
-        check=False,
-    )
-    out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    words = [os.fsencode(_text(argument)) for argument in arguments]
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    environment = {**CLEAN, **(env or {})}
+    if env and any(name.startswith(("LC_", "PYTHON")) for name in env):
+        # Python itself reads these when it starts.
+        done = subprocess.run(
+            [sys.executable, "-m", "biaoshi.cli", *words],
+            input=given, capture_output=True, env=environment, cwd=cwd, timeout=timeout, check=False,
+        )  # fmt: skip
+        code, said, told = done.returncode, done.stdout, done.stderr
+    else:
+        code, said, told = run_forked(words, given, environment, cwd, timeout)
+    out, err = said.decode("utf-8", "replace"), told.decode("utf-8", "replace")
     assert "Traceback" not in out + err, err
-    return Outcome(done.returncode, out, err)
+    return Outcome(code, out, err)
 
 
 def _text(argument: object) -> str:
