@@ -13,9 +13,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
+
+import structlog
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
@@ -189,12 +191,40 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
+class OpenRegistry(NamedTuple):
+    """A registry that serves: the store that it writes, and how to have it take up renewed keys."""
+
+    store: LmdbStore
+    take_up: Callable[[OwnKeys], None]
+
+
 async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
     zone = normal_zone_text(settings.node.prefix)
-    own = _own_keys(settings, zone)
+    async with open_registry(settings, zone, _own_keys(settings, zone), port, log) as registry:
+
+        def renew() -> None:
+            try:
+                renewed = _own_keys(load_settings(settings.file_path), zone)
+            except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
+                log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
+                return
+            registry.take_up(renewed)
+
+        on_hangup(renew)
+        settle_collector()
+        say_ready()
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def open_registry(
+    settings: Settings, zone: str, own: OwnKeys, port: int, log: structlog.stdlib.BoundLogger
+) -> AsyncIterator[OpenRegistry]:
+    """Answer on ``port`` until the end of the block. Raises :class:`OSError`, :class:`~protocol.errors.StoreError`,
+    :class:`~protocol.errors.SettingsError`, :class:`BadKeyFile`."""
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
     loop = asyncio.get_running_loop()
@@ -220,12 +250,7 @@ async def serve(settings: Settings, port: int) -> None:
 
     period = settings.statistics.period
 
-    def take_up() -> None:
-        try:
-            renewed = _own_keys(load_settings(settings.file_path), zone)
-        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
-            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
-            return
+    def take_up(renewed: OwnKeys) -> None:
         turn.key = renewed.key
         facts.take_up(renewed)
         rights.take_up(renewed.zone_keys)
@@ -236,24 +261,23 @@ async def serve(settings: Settings, port: int) -> None:
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
     sweeper = asyncio.create_task(_sweep(doorway, store))
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
-    on_hangup(take_up)
     stop_statistics = start_statistics(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
     )
-    settle_collector()
-    say_ready()
-    await stop.wait()
-    log.info("stopping", connections=len(doorway.open))
-    server.close()
-    for connection in list(doorway.open):
-        connection.close_when_done()
-    await stop_statistics()
-    await asyncio.to_thread(committer.stop)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            await doorway.empty.wait()
-    sweeper.cancel()
-    store.close()
+    try:
+        yield OpenRegistry(store, take_up)
+    finally:
+        log.info("stopping", connections=len(doorway.open))
+        server.close()
+        for connection in list(doorway.open):
+            connection.close_when_done()
+        await stop_statistics()
+        await asyncio.to_thread(committer.stop)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await doorway.empty.wait()
+        sweeper.cancel()
+        store.close()
 
 
 def _own_keys(settings: Settings, zone: str) -> OwnKeys:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -149,6 +150,18 @@ class Node:
     def run(self, *arguments: object, **options: Any) -> Outcome:
         """Run a command with ``--node`` of this node."""
         return run(*arguments, "--node", self.directory, **options)
+
+
+def free_base() -> str:
+    """A loopback network on which nobody serves at the usual port."""
+    for number in range(100, 250):
+        base = f"127.{number}.0.0"
+        try:
+            with socket.create_server((base.removesuffix(".0.0") + ".0.1", 26_410)):
+                return base
+        except OSError:
+            continue
+    raise AssertionError("all networks are taken")
 
 
 def children(pid: int) -> list[int]:
