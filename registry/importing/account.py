@@ -101,6 +101,13 @@ class Account:
         self.state.refused += 1
         self._in_step = True
 
+    def note(self, row: int, rule: Rule, **details: str | int | float) -> None:
+        """Write a remark into the report that refuses nothing."""
+        self._in_step = False
+        with own_files(self.directory):
+            self._report.add(row, "", render(rule.name, details, self.options.language), rule.name)
+        self._in_step = True
+
     def mark(self) -> JobState:
         """The state of this moment, for a checkpoint that can only be made when something is durable."""
         with own_files(self.directory):

@@ -13,11 +13,25 @@ from registry.importing import rules
 from registry.importing.options import ImportOptions
 from registry.importing.sources import tidy
 
-IDENTIFIER_HEADERS: Final = frozenset(("identifier", "id", "handle", "标识", "标识码", "产品标识"))
+IDENTIFIER_HEADERS: Final = frozenset(
+    ("identifier", "id", "handle", "标识", "标识码", "标识编码", "标识符", "产品标识", "产品标识码")
+)
 """Names, in lower case, by which the identifier column is recognised."""
 
-ALIASES: Final = {"网址": "URL", "产品名称": "NAME", "型号": "MODEL", "批次": "LOT", "生产日期": "PRODUCED"}
-"""Usual Chinese column names and the types of their values; any other column's type is its name."""
+URL: Final = "URL"
+"""The type of a value that leads to a page."""
+
+_HEADERS: Final = {
+    URL: "url link website webaddress homepage 网址 链接 网站 网页 url地址 链接地址 产品链接 产品网址",
+    "NAME": "name productname product title 名称 品名 产品名称 产品名 商品名称 物料名称",
+    "MODEL": "model modelno modelnumber spec specification 型号 规格 规格型号 型号规格 产品型号 产品规格",
+    "LOT": "lot lotno lotnumber batch batchno batchnumber 批次 批号 批次号 生产批次 生产批号",
+    "PRODUCED": "produced productiondate manufacturingdate dateofmanufacture 生产日期 生产时间 制造日期 出厂日期",
+}
+"""Types of values, and the usual names of their columns as :func:`_plain` writes them."""
+
+ALIASES: Final = {header: type_ for type_, headers in _HEADERS.items() for header in headers.split()}
+"""The same by column name; any other column's type is its name."""
 
 MAX_INDEX: Final = 0xFFFF_FFFF
 
@@ -41,6 +55,17 @@ class Plan(NamedTuple):
     ignored: frozenset[str]
     nameless: tuple[int, ...]  # positions of columns without a name, which must be empty in every row
     prefix: bytes | None  # normal form
+    unasked: tuple[str, ...]  # headers that nobody knows or has mapped, so that they became types themselves
+
+    @property
+    def shown(self) -> str:
+        """What becomes of the columns, for a person: ``链接 → URL, 备注 → 备注``."""
+        return ", ".join(f"{column.header} → {column.type}" for column in self.columns)
+
+    @property
+    def leads_somewhere(self) -> bool:
+        """Whether some column is a URL."""
+        return any(column.type == URL for column in self.columns)
 
 
 class MappingError(InvalidInput):
@@ -82,13 +107,16 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
         elif name not in positions and not open_ended:
             problems.append(InvalidInput(rules.UNKNOWN_HEADER, header=name, headers=shown))
     columns: list[Column] = []
+    unasked: list[str] = []
     declared = [name for name in wishes if name not in positions] if open_ended else []
     for name in [*positions, *declared]:
         wish = wishes.get(name)
         if not name or name == identifier or (wish is not None and not wish.type):
             continue
         index = len(columns) + 1 if wish is None or wish.index is None else wish.index
-        type_ = ALIASES.get(name, name) if wish is None else wish.type
+        type_ = ALIASES.get(_plain(name), name) if wish is None else wish.type
+        if wish is None and type_ not in _HEADERS:
+            unasked.append(name)
         columns.append(Column(positions.get(name, -1), name, type_, index))
     _check_columns(columns, problems)
     if not columns and not open_ended:
@@ -99,7 +127,15 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
     assert identifier is not None
     ignored = frozenset(name for name, wish in wishes.items() if not wish.type)
     nameless = tuple(position for position, name in enumerate(names) if not name)
-    return Plan(identifier, positions[identifier], tuple(columns), ignored, nameless, prefix)
+    return Plan(identifier, positions[identifier], tuple(columns), ignored, nameless, prefix, tuple(unasked))
+
+
+def _plain(header: str) -> str:
+    """A header without what makes no difference: case, and what stands between the words."""
+    return header.lower().translate(_BETWEEN_WORDS)
+
+
+_BETWEEN_WORDS: Final = str.maketrans("", "", " \u3000_-.")
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

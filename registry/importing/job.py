@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from protocol.errors import SettingsError
 from registry.importing import rules
 from registry.importing.account import Account, Notice, Tell
-from registry.importing.columns import plan_columns
+from registry.importing.columns import Plan, plan_columns
 from registry.importing.csv_source import CsvSource
 from registry.importing.json_mapping import JsonMapping
 from registry.importing.loading import Sink, load
@@ -88,13 +88,18 @@ async def _sort(path: Path, account: Account, options: ImportOptions, tuning: Tu
     kind = format_of(path, options)
     if kind == "ndjson":
         lines = NdjsonSource(path, options)
-        _announce(account, path, lines.encoding)
+        account.say(rules.ENCODING, path=path.name, encoding=lines.encoding.upper())
         mapping = JsonMapping(plan_columns(lines.header, options, open_ended=True))
+        _announce(account, lines.header_row, mapping.plan)
         await spill(account, read_rows(account, lines, mapping, tuning), lines.position, tuning)
     else:
         table = CsvSource(path, options) if kind == "csv" else _open_workbook(path, options)
-        _announce(account, path, table.encoding)
+        if isinstance(table, CsvSource):
+            account.say(rules.ENCODING, path=path.name, encoding=table.encoding.upper())
+        else:
+            account.say(rules.WORKBOOK, path=path.name, sheet=table.title)
         columns = TableMapping(plan_columns(table.header, options), table.header, table.encoding)
+        _announce(account, table.header_row, columns.plan)
         if isinstance(table, CsvSource):
             reading = read_batches(account, table, columns, tuning)
         else:
@@ -111,8 +116,17 @@ def _open_workbook(path: Path, options: ImportOptions) -> XlsxSource:
     return XlsxSource(path, options)
 
 
-def _announce(account: Account, path: Path, encoding: str) -> None:
-    account.say(rules.ENCODING, path=path.name, encoding=encoding.upper())
+def _announce(account: Account, header_row: int, plan: Plan) -> None:
+    """Say what the columns become, and what the person may not have meant."""
+    if not plan.columns:  # lines of NDJSON that bring their values along
+        return
+    account.say(rules.MAPPED, identifier=plan.identifier, columns=plan.shown)
+    if not account.state.row:  # from the first checkpoint on it stands in the report
+        account.note(header_row, rules.MAPPED, identifier=plan.identifier, columns=plan.shown)
+    if plan.unasked:
+        account.say(rules.OWN_TYPE, headers=", ".join(plan.unasked))
+    if not plan.leads_somewhere:
+        account.say(rules.NO_URL)
 
 
 def _finish(account: Account, target: Path) -> Summary:

@@ -43,6 +43,7 @@ class NdjsonSource:
         encoding = detect(path, options.encoding)
         self.encoding = encoding.name
         self._mark = encoding.mark
+        self.header_row = 0  # every line has its own keys
         self.header = self._first_keys()
 
     def rows(self, refuse: Refuse, after: int = 0) -> Iterator[tuple[int, bytes]]:

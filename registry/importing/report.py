@@ -1,4 +1,5 @@
-"""The report of refused rows: row number, identifier, reason and rule, as CSV that a Chinese Excel opens.
+"""The report of refused rows: row number, identifier, reason and rule, as CSV that a Chinese Excel opens. Its first
+line says, with the number of the header and the rule ``import.mapped``, what the columns became.
 
 While the import works the report grows in the work directory, where it can be cut back to the length that the last
 checkpoint made durable. When all is done it is put in the order of the rows and moved to where the person wants it.
@@ -44,7 +45,7 @@ class Report:
             self._file.write(codecs.BOM_UTF8 + _line(HEADERS[language]))
 
     def add(self, row: int, identifier: str, reason: str, rule: str) -> None:
-        """Note one refused row."""
+        """Note one row."""
         shown = identifier[:_SHOWN_CHARACTERS]
         if shown.startswith(_FORMULA):
             shown = "'" + shown

@@ -329,3 +329,24 @@ CONTINUED: Final = _rule(
     "继续上次中断的导入：已处理到第 {row} 行（{phase}）",
 )
 ENCODING: Final = _rule("encoding", Status.OK, "reading {path} as {encoding}", "按 {encoding} 读取 {path}")
+WORKBOOK: Final = _rule("workbook", Status.OK, "reading {path}, sheet '{sheet}'", "读取 {path} 的工作表“{sheet}”")
+MAPPED: Final = _rule(
+    "mapped",
+    Status.OK,
+    "identifiers: {identifier}; values: {columns}",
+    "标识列：{identifier}；值：{columns}",
+)
+OWN_TYPE: Final = _rule(
+    "own-type",
+    Status.OK,
+    "! no type is known for: {headers}. They are registered under their own names; --column HEADER=TYPE gives another, "
+    "--column HEADER= leaves one out",
+    "! 未识别的列：{headers}，将以列名作为类型注册；可用 --column 列名=类型 另行指定，或用 --column 列名= 忽略",
+)
+NO_URL: Final = _rule(
+    "no-url",
+    Status.OK,
+    "! no column is a URL, so whoever resolves these identifiers is led to no page; "
+    "if there is one, name it with --column HEADER=URL",
+    "! 没有网址（URL）列，解析这些标识将无法跳转到网页；如有该列，请用 --column 列名=URL 指定",
+)

@@ -70,6 +70,10 @@ class Source(Protocol[Payload_co]):
     def header(self) -> tuple[str, ...]:
         """Column names as they stand in the file; of NDJSON the keys of its first object."""
 
+    @property
+    def header_row(self) -> int:
+        """The number of the row with the column names; 0 where there is none."""
+
     def rows(self, refuse: Refuse, after: int = 0) -> Iterator[tuple[int, Payload_co]]:
         """Read from the beginning; rows up to number ``after`` are passed over without a word.
 

@@ -44,8 +44,10 @@ _ZEROS: Final = re.compile("0+")
 
 
 class XlsxSource:
-    """A sheet of a workbook, the first or the one named. Raises :class:`InvalidInput` for what is no workbook or has
-    no such sheet or no header, :class:`SettingsError` for an unreadable file."""
+    """A sheet of a workbook, the first or the one named; ``title`` is its name.
+
+    Raises :class:`InvalidInput` for what is no workbook or has no such sheet or no header, :class:`SettingsError` for
+    an unreadable file."""
 
     encoding = "UTF-8"
 
@@ -53,6 +55,7 @@ class XlsxSource:
         self.path = path
         file_size(path)
         self._sheet = options.sheet
+        self.title = ""
         self._done = 0
         self._total = 0
         self.header_row, self.header = self._read_header()
@@ -93,6 +96,7 @@ class XlsxSource:
                 if not names:
                     raise no_text(self.path)
                 sheet = workbook.worksheets[0 if self._sheet is None else names.index(self._sheet)]
+                self.title = sheet.title
                 self._total = sheet.max_row or 0
                 sheet.reset_dimensions()  # some programs write a wrong extent, which would hide columns
                 for row, cells in enumerate(sheet.iter_rows(), 1):

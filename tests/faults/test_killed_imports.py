@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from registry.store.lmdb.reader import LmdbReader
 from tests.conftest import MakeNode
 from tests.e2e.nodes import CLEAN, Node
 from tests.long import chance, share
+from tests.registry.importing.fakes import read_report
 from tests.registry.store.builders import everything
 
 ROUNDS = share(30, 3)
@@ -112,7 +112,6 @@ def check(reader: LmdbReader, prefix: str, made: Products) -> None:
     assert reader.counts().active[prefix] == len(made.records)
     report = made.file.with_name(made.file.name + ".refused.csv")
     if made.refused:
-        with report.open(encoding="utf-8-sig", newline="") as file:
-            assert [int(line[0]) for line in list(csv.reader(file))[1:]] == made.refused
+        assert [int(line[0]) for line in read_report(report)] == made.refused
         report.unlink()
     assert not report.exists()

@@ -73,10 +73,10 @@ def importing(
 
 
 def read_report(path: Path | None) -> list[list[str]]:
-    """The lines of a report below its header."""
+    """The refused rows of a report, below its header and what it says of the columns."""
     assert path is not None
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.reader(file))[1:]
+        return [line for line in list(csv.reader(file))[1:] if line[3] != "import.mapped"]
 
 
 def mixed_rows(count: int) -> list[str]:

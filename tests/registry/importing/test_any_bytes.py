@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import csv
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import BiaoshiError
 from registry.importing import ImportOptions, Tuning
-from tests.registry.importing.fakes import FakeRegistry, importing
+from tests.registry.importing.fakes import FakeRegistry, importing, read_report
 
 _bits = [
     b"id",
@@ -45,5 +43,4 @@ def test_no_file_gives_anything_but_a_typed_error(
     assert summary.rows == summary.registered + summary.refused
     assert summary.registered == len(registry.records)
     if summary.report_path is not None:
-        with summary.report_path.open(encoding="utf-8-sig", newline="") as file:
-            assert len(list(csv.reader(file))) == summary.refused + 1
+        assert len(read_report(summary.report_path)) == summary.refused

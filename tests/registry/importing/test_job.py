@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import errno
 import os
 import signal
@@ -66,7 +67,10 @@ def test_a_whole_import(path: Path) -> None:
     assert 1 < registry.most_under_way <= TINY.in_flight
     assert {progress.phase for progress in told} >= {"sorting"}
     assert told[0].unit == "bytes"
-    assert notices == ["reading rows.csv as UTF-8"]
+    assert notices[:2] == [
+        "reading rows.csv as UTF-8",
+        "identifiers: identifier; values: URL → URL, TEXT → TEXT",
+    ]
     for place in (2 * 7_919 % 10_007, 3 * 7_919 % 10_007):
         values = check_values(registry.records[f"88.118.1/P{place:06d}".encode()])
         assert [(v.index, v.type, v.text) for v in values] == [
@@ -76,6 +80,49 @@ def test_a_whole_import(path: Path) -> None:
 
     again = importing(path, registry)
     assert (again.registered, again.unchanged, again.refused) == (0, summary.registered, summary.refused)
+
+
+def test_it_is_said_what_the_columns_become(tmp_path: Path) -> None:
+    table = [
+        ("标识", "链接", "品名", "备注"),
+        ("88.118/1", "https://example.com/1", "泵", "x"),
+        ("bare", "u", "v", "w"),
+    ]
+    write_lines(tmp_path / "rows.csv", [",".join(row) for row in table])
+    book = openpyxl.Workbook()
+    for row in table:
+        assert book.active is not None
+        book.active.append(row)
+    book.save(tmp_path / "rows.xlsx")
+    lines = [msgspec.json.encode(dict(zip(table[0], row, strict=True))) for row in table[1:]]
+    (tmp_path / "rows.ndjson").write_bytes(b"\n".join(lines))
+    mapped = "identifiers: 标识; values: 链接 → URL, 品名 → NAME, 备注 → 备注"
+    for name, first, row in (
+        ("rows.csv", "reading rows.csv as UTF-8", "1"),
+        ("rows.xlsx", "reading rows.xlsx, sheet 'Sheet'", "1"),
+        ("rows.ndjson", "reading rows.ndjson as UTF-8", "0"),
+    ):
+        notices: list[str] = []
+        summary = importing(tmp_path / name, None, ImportOptions(check_only=True), notice=notices.append)
+        assert notices[:2] == [first, mapped]
+        assert "备注" in notices[2]
+        assert "--column" in notices[2]
+        assert len(notices) == 3
+        assert summary.report_path is not None
+        with summary.report_path.open(encoding="utf-8-sig", newline="") as file:
+            assert list(csv.reader(file))[1] == [row, "", mapped, "import.mapped"]
+
+
+def test_it_is_said_that_no_column_is_a_url(path: Path) -> None:
+    write_lines(path, ["标识,品名", "88.118/1,泵"])
+    notices: list[str] = []
+    importing(path, FakeRegistry(), ImportOptions(language="zh"), notice=notices.append)
+    assert notices[1:] == ["标识列：标识；值：品名 → NAME", rules.NO_URL.zh]
+    whole = path.with_name("rows.ndjson")
+    whole.write_bytes(b'{"identifier":"a/1","values":[{"index":1,"type":"NAME","data":"x"}]}\n')
+    notices.clear()
+    importing(whole, FakeRegistry(), notice=notices.append)
+    assert notices == ["reading rows.ndjson as UTF-8"]
 
 
 def test_batches_go_out_in_the_order_of_identifiers(path: Path) -> None:

@@ -53,6 +53,31 @@ def test_chinese_headers_have_the_usual_types() -> None:
     assert [index for index, _, _ in values] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("header", "type_"),
+    [
+        *((header, "URL") for header in ("链接", "网址", "URL地址", "产品链接", "url", "Link", "Web Address")),
+        *((header, "NAME") for header in ("品名", "产品名称", "名称", "name", "Product Name", "product_name")),
+        *((header, "MODEL") for header in ("规格型号", "型号", "规格", "Model No.")),
+        *((header, "LOT") for header in ("批号", "批次", "批次号", "batch")),
+        *((header, "PRODUCED") for header in ("生产日期", "生产 日期", "Production Date")),
+    ],
+)
+def test_headers_that_factories_use_are_known(header: str, type_: str) -> None:
+    assert convert(("标识", header), ("88.118/a", "x"))[1] == [(1, type_, "x")]
+    assert not mapping(("标识", header)).plan.unasked
+
+
+def test_columns_that_nobody_knows_are_named() -> None:
+    plan = mapping(
+        ("id", "备注", "Serial", "URL", "颜色", "x", "PRICE"), columns=("颜色=COLOR", "x=", "PRICE=PRICE")
+    ).plan
+    assert plan.unasked == ("备注", "Serial")
+    assert plan.shown == "备注 → 备注, Serial → Serial, URL → URL, 颜色 → COLOR, PRICE → PRICE"
+    assert plan.leads_somewhere
+    assert not mapping(("id", "备注")).plan.leads_somewhere
+
+
 def test_columns_are_renamed_numbered_and_left_out() -> None:
     columns = ("a=URL", "b=", "c=LOT:2000", "d=x:y:7")
     found = convert(("id", "a", "b", "c", "d", "e"), ("p/s", "1", "2", "3", "4", "5"), columns=columns)
