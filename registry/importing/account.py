@@ -144,9 +144,10 @@ class Account:
         self._work.remove()
 
     def close(self) -> None:
-        """Let go of files and lock."""
+        """Let go of files and lock. Where there was no checkpoint, nothing is left in the directory either."""
         with own_files(self.directory):
             self._report.close()
+        self._work.remove_unused()
         self._work.close()
 
     def _resume(self, fresh: JobState) -> JobState:

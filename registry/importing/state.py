@@ -168,6 +168,16 @@ class WorkDirectory:
             (self.path / _LOCK).unlink()
             self.path.rmdir()
 
+    def remove_unused(self) -> None:
+        """Remove the directory where no state was ever saved in it, so that there is nothing to continue."""
+        with suppress(OSError):  # it is on the way out, and what stays is removed at the next start
+            ours = (self.path / _LOCK).stat().st_ino == os.fstat(self._lock.fileno()).st_ino
+            if not ours or (self.path / _STATE).exists():
+                return  # removed already, and perhaps made anew by another process; or to be continued
+            for path in self.path.glob(f"{_OWN}*"):
+                path.unlink()
+            self.path.rmdir()
+
     def close(self) -> None:
         """Let other processes have it."""
         self._lock.close()

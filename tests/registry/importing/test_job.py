@@ -412,6 +412,32 @@ def test_a_run_that_was_damaged_after_it_was_written(path: Path) -> None:
     assert caught.value.rule is rules.DAMAGED
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("header.csv", b"URL,NAME\r\nu,n\r\n"),
+        ("utf16.csv", "id,URL\r\n".encode("utf-16")),
+        ("book.xlsx", b"no workbook"),
+        ("rows.xls", b"\xd0\xcf\x11\xe0"),
+        ("rows.ndjson", b"[]"),
+    ],
+)
+@pytest.mark.parametrize("given", ["nothing", "a directory in use"])
+def test_where_nothing_was_begun_nothing_is_left(tmp_path: Path, name: str, content: bytes, given: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    before = [name]
+    if given == "a directory in use":
+        before = sorted([name, f"{name}.import"])
+        (tmp_path / f"{name}.import").mkdir()
+        (tmp_path / f"{name}.import" / "mine").touch()
+    with pytest.raises(InvalidInput):
+        importing(tmp_path / name, FakeRegistry())
+    assert names(tmp_path) == before
+    if given == "a directory in use":
+        assert names(tmp_path / f"{name}.import") == ["mine"]
+
+
 def test_other_options_or_another_file_start_over(path: Path) -> None:
     write_lines(path, ["id,URL", "a/1,u", "a/2,v"])
 
