@@ -7,6 +7,8 @@ import contextlib
 import json
 import sys
 import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,18 +16,25 @@ import typer
 
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
-from protocol.errors import Rule, SettingsError, render
+from protocol.errors import IdentifierError, Refused, Rule, SettingsError, Unresolved, render
 from protocol.receipts import verify_receipt
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
-from resolver.client import Client, load_anchor
-from resolver.show import answer_json, answer_text, trace_text
+from resolver.client import Client, Unanswered, load_anchor
+from resolver.client.resolving import concerns_identifier
+from resolver.show import answer_json, answer_text, trace_text, unanswered_json
 
 CANNOT_READ: Final = Rule(
     "command.cannot-read", Status.SETTINGS, "{path} cannot be read: {reason}", "{path} 无法读取：{reason}"
 )
 CANNOT_WRITE: Final = Rule(
     "command.cannot-write", Status.SETTINGS, "{path} cannot be written: {reason}", "{path} 无法写入：{reason}"
+)
+BAD_LINE: Final = Rule(
+    "command.bad-line",
+    Status.BAD_IDENTIFIER,
+    "line {line} ({identifier}): {sentence}",
+    "第 {line} 行（{identifier}）：{sentence}",
 )
 
 Node = Annotated[
@@ -72,14 +81,21 @@ def resolve(
     udp: Annotated[bool, typer.Option(help="Ask over UDP; what does not fit goes over TCP.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for each answer, repetitions included.")] = 5.0,
 ) -> None:
-    """Resolve identifiers and verify every answer. Exit code 3 where one is not registered.
+    """Resolve identifiers and verify every answer. Exit code 3 where one is not registered. Of those from standard
+    input the unusable ones are named with their line, the others answered (exit code 10).
 
     解析标识并验证每个应答；有标识不存在时退出码为 3。
+    从标准输入读取时，不可用的标识会连同行号列出，其余照常解析（退出码 10）。
     """
     if receipt is not None and len(identifiers) != 1:
         raise typer.BadParameter("--receipt goes with one identifier")
     address = resolver_address(server, node)
     trust = load_anchor(anchor_path(anchor, node))
+    if identifiers == ["-"] and receipt is None:
+        ended = asyncio.run(_resolve_lines(address, trust, as_json, trace, udp, timeout))
+        if ended:
+            raise typer.Exit(ended)
+        return
     found = asyncio.run(_resolve(address, trust, identifiers, as_json, trace, receipt, udp, timeout))
     if not found:
         raise typer.Exit(Exit.NOT_FOUND)
@@ -89,7 +105,6 @@ async def _resolve(
     address: str, anchor: TrustAnchor, identifiers: list[str], as_json: bool, trace: bool, receipt: Path | None,
     udp: bool, timeout: float,
 ) -> bool:  # fmt: skip
-    wanted = (line.rstrip("\r\n") for line in sys.stdin) if identifiers == ["-"] else iter(identifiers)
     found = True
     async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
         if receipt is not None:
@@ -100,16 +115,73 @@ async def _resolve(
             _print(answer, as_json)
             return answer.found
         if udp or trace:
-            for identifier in wanted:
+            for identifier in identifiers:
                 answer = await (_traced(client, identifier, address, anchor) if trace else client.resolve(identifier))
                 _print(answer, as_json)
                 found = found and answer.found
             return found
-        async with contextlib.aclosing(client.resolve_many(wanted)) as answers:
+        async with contextlib.aclosing(client.resolve_many(identifiers)) as answers:
             async for answer in answers:
                 _print(answer, as_json)
                 found = found and answer.found
     return found
+
+
+async def _resolve_lines(
+    address: str, anchor: TrustAnchor, as_json: bool, trace: bool, udp: bool, timeout: float
+) -> Exit:
+    """Resolve standard input line by line; the exit code. Blank lines are passed over."""
+    waiting: deque[int] = deque()  # numbers of the lines under way, of which there are boundedly many
+
+    def wanted() -> Iterator[str]:
+        for number, line in enumerate(sys.stdin, 1):
+            if line.strip():
+                waiting.append(number)
+                yield line.rstrip("\r\n")
+
+    ended = Exit.OK
+    async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
+        if trace:
+            results = _traced_each(client, wanted(), address, anchor)
+        elif udp:
+            results = (await client.resolve_one(identifier) for identifier in wanted())
+        else:
+            results = client.resolve_each(wanted())
+        async with contextlib.aclosing(results):
+            async for result in results:
+                line = waiting.popleft()
+                if isinstance(result, Unanswered):
+                    ended = Exit.PARTLY_REFUSED
+                    _print_unanswered(result, line, as_json)
+                    continue
+                _print(result, as_json)
+                if not result.found and ended is Exit.OK:
+                    ended = Exit.NOT_FOUND
+    return ended
+
+
+async def _traced_each(
+    client: Client, identifiers: Iterator[str], address: str, anchor: TrustAnchor
+) -> AsyncGenerator[Answer | Unanswered, None]:
+    for identifier in identifiers:
+        try:
+            yield await _traced(client, identifier, address, anchor)
+        except (IdentifierError, Refused, Unresolved) as error:
+            if not concerns_identifier(error):
+                raise
+            yield Unanswered(identifier, error)
+
+
+def _print_unanswered(result: Unanswered, line: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(unanswered_json(result, line, language()), ensure_ascii=False))
+        return
+    shown: dict[str, str | int | float] = {
+        "line": line,
+        "identifier": result.identifier,
+        "sentence": result.error.message(language()),
+    }
+    print(f"biaoshi: {render(BAD_LINE.name, shown, language())}", file=sys.stderr)
 
 
 def verify(

@@ -10,6 +10,7 @@ from protocol.answers import Answer
 from protocol.records import Record, Value
 from protocol.status import Status
 from protocol.trust import Proof, TrustAnchor
+from resolver.client.resolving import Unanswered
 from resolver.client.ways import Traced
 from resolver.recursion.walk import Step
 
@@ -36,6 +37,18 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "sealed": _moment_ms(proof.time),
     }
     return shown
+
+
+def unanswered_json(result: Unanswered, line: int, language: str) -> dict[str, Any]:
+    """An identifier without an answer, with the number of its line, for ``json.dumps``."""
+    error = result.error
+    return {
+        "identifier": result.identifier,
+        "status": error.status.label,
+        "line": line,
+        "rule": error.rule.name,
+        "error": error.message(language),
+    }
 
 
 def record_json(record: Record) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from config.keyfiles import read_anchor
 from protocol.trust import TrustAnchor
 from resolver.client.client import Client, UnverifiedClient
+from resolver.client.resolving import Unanswered
 from resolver.client.sync import SyncClient
 
-__all__ = ["Client", "SyncClient", "UnverifiedClient", "load_anchor"]
+__all__ = ["Client", "SyncClient", "Unanswered", "UnverifiedClient", "load_anchor"]
 
 
 def load_anchor(path: str | Path) -> TrustAnchor:

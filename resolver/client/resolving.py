@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
-from typing import Final, Generic, Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from protocol.address import Address, parse_address
 from protocol.answers import UnprovenAnswer
-from protocol.errors import MessageError, Refused, Rule, Unreachable
+from protocol.errors import BiaoshiError, IdentifierError, MessageError, Refused, Rule, Unreachable, Unresolved
 from protocol.exchange import UnprovenReply
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import MAX_LIST
@@ -40,6 +41,20 @@ WINDOW: Final = 8
 """Such requests that wait for their answers at one time: bounds the memory of a stream of any length."""
 
 AnyAnswer = TypeVar("AnyAnswer", bound=UnprovenAnswer)
+
+
+class Unanswered(NamedTuple):
+    """An identifier of a stream for which there is no answer, and why: it breaks a rule, or is nobody's to answer."""
+
+    identifier: str
+    error: BiaoshiError
+
+
+def concerns_identifier(error: BiaoshiError) -> bool:
+    """Whether others may well be answered where one has met with this error."""
+    if isinstance(error, Refused):
+        return error.status in (Status.NOT_RESPONSIBLE, Status.REFERRAL, Status.UNRESOLVED)
+    return isinstance(error, IdentifierError | Unresolved)
 
 
 class Resolving(Generic[AnyAnswer]):
@@ -87,21 +102,29 @@ class Resolving(Generic[AnyAnswer]):
         return self._answer(wire, reply.status, reply.payload, reply)
 
     async def resolve_many(self, identifiers: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[AnyAnswer, None]:
-        """The answers for any number of identifiers, in order, in bounded memory."""
-        pending: deque[asyncio.Task[list[AnyAnswer]]] = deque()
+        """The answers for any number of identifiers, in order, in bounded memory. The first that has none ends it with
+        its error."""
+        async with contextlib.aclosing(_stream(identifiers, self._resolve_batch)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def resolve_each(
+        self, identifiers: Iterable[str] | AsyncIterable[str]
+    ) -> AsyncGenerator[AnyAnswer | Unanswered, None]:
+        """The same for identifiers of which some may be unusable: these come as :class:`Unanswered`, in their place.
+        Raises :class:`~protocol.errors.BiaoshiError` for what concerns all of them."""
+        async with contextlib.aclosing(_stream(identifiers, self._resolve_what_can_be)) as results:
+            async for result in results:
+                yield result
+
+    async def resolve_one(self, identifier: str) -> AnyAnswer | Unanswered:
+        """What :meth:`resolve_each` gives for one."""
         try:
-            async for batch in _batches(identifiers, MANY_AT_ONCE):
-                pending.append(asyncio.create_task(self._resolve_batch(batch)))
-                if len(pending) >= WINDOW:
-                    for answer in await pending.popleft():
-                        yield answer
-            while pending:
-                for answer in await pending.popleft():
-                    yield answer
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)  # what failed with the first is not told again
+            return await self.resolve(identifier)
+        except (IdentifierError, Refused, Unresolved) as error:
+            if not concerns_identifier(error):
+                raise
+            return Unanswered(identifier, error)
 
     async def list_page(
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
@@ -151,6 +174,21 @@ class Resolving(Generic[AnyAnswer]):
                 case _:
                     raise MessageError(BAD_REPLY, operation="resolve-many")
         return answers
+
+    async def _resolve_what_can_be(self, identifiers: Sequence[str]) -> list[AnyAnswer | Unanswered]:
+        """A batch; where one of it is at fault, each is asked for by itself."""
+        try:
+            return list(await self._resolve_batch(identifiers))
+        except (IdentifierError, Refused, Unresolved) as error:
+            if not concerns_identifier(error):
+                raise
+        asking = [asyncio.create_task(self.resolve_one(identifier)) for identifier in identifiers]
+        try:
+            return [await one for one in asking]
+        finally:
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
 
     async def _item(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> AnyAnswer:
         """The answer for an item of a resolve-many that has no body."""
@@ -215,6 +253,30 @@ class Resolving(Generic[AnyAnswer]):
         if reply.status != Status.OK:
             raise refusal(reply.status, reply.payload)
         return reply
+
+
+Result = TypeVar("Result")
+
+
+async def _stream(
+    identifiers: Iterable[str] | AsyncIterable[str],
+    resolve: Callable[[Sequence[str]], Coroutine[Any, Any, list[Result]]],
+) -> AsyncGenerator[Result, None]:
+    """What ``resolve`` gives for each batch, in order, several batches at once."""
+    pending: deque[asyncio.Task[list[Result]]] = deque()
+    try:
+        async for batch in _batches(identifiers, MANY_AT_ONCE):
+            pending.append(asyncio.create_task(resolve(batch)))
+            if len(pending) >= WINDOW:
+                for result in await pending.popleft():
+                    yield result
+        while pending:
+            for result in await pending.popleft():
+                yield result
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)  # what failed with the first is not told again
 
 
 async def _batches(items: Iterable[str] | AsyncIterable[str], size: int) -> AsyncIterator[Sequence[str]]:

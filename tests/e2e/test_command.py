@@ -219,8 +219,38 @@ def test_bad_identifier(node: Node, identifier: str, rule: str) -> None:
 
 
 def test_bad_identifiers_on_standard_input(node: Node) -> None:
-    assert node.run("resolve", "-", stdin="88.118.9/x\n\n").code == Exit.BAD_INPUT
-    assert node.run("resolve", "-", stdin="88.118.9/泵\n".encode("gb18030")).code == Exit.BAD_INPUT
+    register(node, "88.118.9/good", "NAME=x")
+    lines = ["88.118.9/good", "", "no-slash", "  ", "10.1/foreign", "88.118.9/absent", "88.118.9/good"]
+    given = "\r\n".join(lines).encode() + "\n88.118.9/泵\n".encode("gb18030")
+    for more in ([], ["--udp"], ["--trace"]):
+        outcome = node.run("resolve", "-", *more, stdin=given)
+        assert outcome.code == Exit.PARTLY_REFUSED, outcome
+        assert outcome.out.count("88.118.9/good") == 2
+        assert "no such identifier" in outcome.out
+        faults = [line for line in outcome.err.splitlines() if line.startswith("biaoshi: ")]
+        assert [line.partition(")")[0] for line in faults] == [
+            "biaoshi: line 3 (no-slash", "biaoshi: line 5 (10.1/foreign", "biaoshi: line 8 (88.118.9/\\udcb1\\udcc3",
+        ]  # fmt: skip
+    told = node.run("resolve", "-", "--json", stdin=given)
+    assert told.code == Exit.PARTLY_REFUSED
+    assert [(one["status"], one.get("line")) for one in told.lines()] == [
+        ("ok", None), ("bad_identifier", 3), ("not_responsible", 5), ("not_found", None), ("ok", None),
+        ("bad_identifier", 8),
+    ]  # fmt: skip
+    assert told.lines()[1]["rule"] == "identifier.no-slash"
+    assert "第 3 行" in node.run("resolve", "-", stdin=given, env=ZH).err
+    assert node.run("resolve", "-", stdin="\n88.118.9/absent\n \n").code == Exit.NOT_FOUND
+    assert node.run("resolve", "-", stdin="\n88.118.9/good\n \n").code == 0
+
+
+def test_a_bad_line_among_thousands_on_standard_input(node: Node) -> None:
+    register(node, "88.118.9/one", "NAME=x")
+    lines = ["88.118.9/one"] * 3_000
+    lines[1_234] = "bare"
+    outcome = node.run("resolve", "-", "--json", stdin="\n".join(lines))
+    assert outcome.code == Exit.PARTLY_REFUSED
+    assert [one["status"] for one in outcome.lines()].count("ok") == 2_999
+    assert outcome.lines()[1_234]["line"] == 1_235
 
 
 @pytest.mark.parametrize(
