@@ -103,6 +103,16 @@ def read_secret(path: Path) -> bytes:
     return key.private_bytes_raw()
 
 
+def read_writer_key(path: Path) -> bytes:
+    """The secret key of a writer, which a person names by option. Raises :class:`BadKeyFile`."""
+    if not path.exists():
+        raise BadKeyFile(
+            f"there is no writer's key at {path}; name it with --key, or a node on this machine with --node",
+            f"没有写入密钥 {path}；请用 --key 指定，或用 --node 指定本机节点的目录",
+        )
+    return read_secret(path)
+
+
 class Identity(NamedTuple):
     """The files by which a node proves who it is: the seed of the online key in use; statements for it and for those
     before and after it; the delegations above; the zone's public keys as text; successions of its key as anchor."""

@@ -41,6 +41,20 @@ NOT_A_RESPONSE: Final = _rule(
 UNKNOWN_OPERATION: Final = _rule(
     "unknown-operation", "there is no operation {op} here", "此处没有操作 {op}", Status.UNKNOWN_OPERATION
 )
+REGISTRYS_PORT: Final = _rule(
+    "registrys-port",
+    "this is the port of a registry, which does not resolve (operation {op}); ask the resolver's, usually the number "
+    "before it",
+    "这是注册服务的端口，不提供解析（操作 {op}）；请改用解析服务的端口，通常比它小 1",
+    Status.UNKNOWN_OPERATION,
+)
+RESOLVERS_PORT: Final = _rule(
+    "resolvers-port",
+    "this is the port of a resolver, which registers nothing (operation {op}); ask the registry's, usually the number "
+    "behind it",
+    "这是解析服务的端口，不受理注册（操作 {op}）；请改用注册服务的端口，通常比它大 1",
+    Status.UNKNOWN_OPERATION,
+)
 BAD_ARGUMENTS: Final = _rule("bad-arguments", "{operation}: {reason}", "{operation} 的参数不合法：{reason}")
 TOO_MANY: Final = _rule(
     "too-many",
@@ -79,6 +93,10 @@ class Op(IntEnum):
     PROVE_REPORTER = 41
     REPORT = 42
     STATISTICS = 43
+
+
+_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE})
+_REGISTRYS: Final = frozenset(op for op in Op if op >= Op.AUTHENTICATE)
 
 
 class Ask(IntFlag):
@@ -138,6 +156,16 @@ def read_request(message: object) -> tuple[int, int, tuple[object, ...]]:
         if type(op) is int and type(rid) is int and 0 <= rid <= MAX_RID:
             return op, rid, tuple(arguments)
     raise MessageError(NOT_A_REQUEST)
+
+
+def unknown_to_registry(op: int) -> MessageError:
+    """The error for an operation that a registry does not have."""
+    return MessageError(REGISTRYS_PORT if op in _RESOLVERS else UNKNOWN_OPERATION, op=op)
+
+
+def unknown_to_resolver(op: int) -> MessageError:
+    """The error for an operation that a resolver does not have."""
+    return MessageError(RESOLVERS_PORT if op in _REGISTRYS else UNKNOWN_OPERATION, op=op)
 
 
 def refusal(status: int, payload: object) -> Refused:

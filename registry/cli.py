@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from config.keyfiles import read_anchor, read_secret
+from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
-from protocol.errors import RecordError, Refused, Rule, SettingsError
+from protocol.errors import RecordError, Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import DEFAULT_PERMISSIONS, Permission, Record, State, Value, encode_values
@@ -31,6 +31,7 @@ from registry.importing.account import PHASE_NAMES
 from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
+from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
 
 BAD_VALUE: Final = Rule(
@@ -48,9 +49,18 @@ NOT_THERE: Final = Rule(
 WRITE_REFUSED: Final = Rule(
     "command.write-refused", Status.CONFLICT, "{identifier}: {sentence}", "{identifier}：{sentence}"
 )
+EXISTS: Final = Rule(
+    "command.exists",
+    Status.EXISTS,
+    "{identifier} is registered already, with other content; 'biaoshi update' replaces it",
+    "{identifier} 已注册且内容不同，如需替换请用 biaoshi update",
+)
 CANNOT_OPEN: Final = Rule(
     "command.cannot-open", Status.SETTINGS, "{path} cannot be opened: {reason}", "无法打开 {path}：{reason}"
 )
+
+_INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as a shell gives it: 128 and the signal's number."""
 
 Node = Annotated[
     Path | None,
@@ -189,7 +199,11 @@ def import_file(
     )
     client = None if check else _client(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
-    summary = asyncio.run(_import(file, client, options, work, report))
+    try:
+        summary = asyncio.run(_import(file, client, options, work, report))
+    except KeyboardInterrupt:
+        print(f"biaoshi: {render(INTERRUPTED.name, {}, options.language)}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
     _print_summary(summary, check)
     if summary.refused:
         raise typer.Exit(Exit.PARTLY_REFUSED)
@@ -219,6 +233,8 @@ async def _write_one(client: RegistryClient, *writes: Write) -> None:
         results = await client.write_each(writes)
     for write, result in zip(writes, results, strict=True):
         identifier = write.identifier.decode()
+        if result.status is Status.EXISTS:
+            raise Refused(EXISTS, result.status, identifier=identifier)
         if result.status is not Status.OK:
             sentence = result.sentence(language())
             raise Refused(WRITE_REFUSED, result.status, identifier=identifier, sentence=sentence)
@@ -326,7 +342,9 @@ def _print_summary(summary: Summary, check: bool) -> None:
 def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
-    return RegistryClient(address.host, address.port, anchor=trust, key=SigningKey(read_secret(key_path(key, node))))
+    return RegistryClient(
+        address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node)))
+    )
 
 
 def _values(texts: list[str], ttl: int, restricted: bool) -> list[Value]:

@@ -13,11 +13,11 @@ from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, M
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
-    UNKNOWN_OPERATION,
     Op,
     encode_failure,
     encode_response,
     read_request,
+    unknown_to_registry,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.signatures import PublicKey
@@ -108,7 +108,7 @@ class Session:
                     return self._delegations.for_administrators[op](rid, arguments)
             common = answer_common(self._facts, op, rid, arguments)
             if common is None:
-                raise MessageError(UNKNOWN_OPERATION, op=op)
+                raise unknown_to_registry(op)
         except BiaoshiError as error:
             return encode_failure(rid, error)
         else:

@@ -29,12 +29,12 @@ from protocol.limits import (
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
-    UNKNOWN_OPERATION,
     Op,
     encode_failure,
     encode_response,
     failure_payload,
     read_request,
+    unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.records import State, public_body, split_body
@@ -207,7 +207,7 @@ class Answerer:
                 return operation(rid, arguments)
             common = answer_common(self._facts, op, rid, arguments)
             if common is None:
-                raise MessageError(UNKNOWN_OPERATION, op=op)
+                raise unknown_to_resolver(op)
         except BiaoshiError as error:
             if op == Op.RESOLVE:
                 self._tally[number_of(error.status)] += 1

@@ -19,7 +19,7 @@ from biaoshi.delegation.child import (
     trusted_anchor,
 )
 from biaoshi.delegation.parent import check_key, issued, renewal, renewed
-from config.keyfiles import read_anchor, read_secret, write_whole
+from config.keyfiles import read_anchor, read_secret, read_writer_key, write_whole
 from config.load import load_settings, put_option, toml_string
 from config.places import anchor_path, key_path, language, registry_address
 from config.settings import Settings
@@ -361,7 +361,7 @@ def _zone_key(option: Path | None, node: Path | None) -> SigningKey:
 
 
 def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
-    return _signing(registry, anchor, SigningKey(read_secret(key_path(key, node))), node)
+    return _signing(registry, anchor, SigningKey(read_writer_key(key_path(key, node))), node)
 
 
 def _signing(registry: str | None, anchor: Path | None, key: SigningKey, node: Path | None) -> RegistryClient:

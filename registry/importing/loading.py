@@ -17,7 +17,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
-from protocol.errors import InvalidInput, Refused
+from protocol.errors import InvalidInput, Refused, Unreachable
 from protocol.status import Status
 from registry.importing import rules
 from registry.importing.account import Account
@@ -82,7 +82,10 @@ async def load(account: Account, sink: Sink | None, tuning: Tuning) -> None:
 
 
 async def _send(sink: Sink, writes: Sequence[Write]) -> Sequence[Outcome]:
-    return await sink.write(writes)
+    try:
+        return await sink.write(writes)
+    except Unreachable as error:
+        raise Unreachable(rules.BROKEN_OFF) from error
 
 
 def _answered(task: asyncio.Task[Sequence[Outcome]] | None) -> bool:

@@ -129,6 +129,8 @@ class IdentifierReader:
             raise InvalidInput(rules.SCIENTIFIC, text=cell)
         raw = encode_cell(cell, self._header, self._encoding)
         if self.prefix is None:
+            if b"/" not in raw and len(raw) <= MAX_IDENTIFIER_BYTES:
+                raise InvalidInput(rules.BARE_SUFFIX, text=cell)
             identifier = normal(raw)
             if len(self._known) < _KNOWN_PREFIXES:
                 self._known[cell.partition("/")[0]] = identifier.partition(b"/")[0] + b"/"

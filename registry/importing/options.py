@@ -15,6 +15,8 @@ ENCODINGS: Final = ("utf-8", "gb18030")
 DELIMITERS: Final = (",", ";", "\t")
 LANGUAGES: Final = ("en", "zh")
 
+_SIGNS: Final = {",": "','", ";": "';'", "\t": "tab"}
+
 
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The choices that decide what is imported and how; None leaves a choice to the program.
@@ -45,7 +47,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
             ("language", self.language, LANGUAGES),
         ):
             if value is not None and value not in choices:
-                shown = ", ".join("tab" if choice == "\t" else choice for choice in choices)
+                shown = ", ".join(_SIGNS.get(choice, choice) for choice in choices)
                 raise InvalidInput(rules.BAD_OPTION, option=option, value=str(value), choices=shown)
 
 

@@ -34,22 +34,28 @@ UNKNOWN_FORMAT: Final = _rule(
     "unknown-format",
     Status.BAD_REQUEST,
     "the format of {path} is not known from its name. Name it .csv, .tsv, .txt, .ndjson, .jsonl or .xlsx, "
-    "or say the format",
-    "无法从文件名判断 {path} 的格式。请使用 .csv、.tsv、.txt、.ndjson、.jsonl 或 .xlsx 扩展名，或明确指定格式",
+    "or say the format with --format",
+    "无法从文件名判断 {path} 的格式。请使用 .csv、.tsv、.txt、.ndjson、.jsonl 或 .xlsx 扩展名，或用 --format 指定格式",
+)
+OLD_WORKBOOK: Final = _rule(
+    "old-workbook",
+    Status.BAD_REQUEST,
+    "{path} is a workbook of a kind that cannot be read. Open it in the spreadsheet program and save it as .xlsx",
+    "{path} 是无法读取的工作簿格式。请在电子表格软件中打开并另存为 .xlsx",
 )
 BAD_OPTION: Final = _rule(
     "bad-option",
     Status.BAD_REQUEST,
-    "{option} cannot be {value}; choose one of: {choices}",
-    "{option} 不能为 {value}，可选值：{choices}",
+    "--{option} cannot be {value}; choose one of: {choices}",
+    "--{option} 不能为 {value}，可选值：{choices}",
 )
 UNKNOWN_ENCODING: Final = _rule(
     "unknown-encoding",
     Status.BAD_REQUEST,
     "the text of {path} is clearly neither UTF-8 nor GB18030; the first doubtful byte is at {position}. Save the "
-    "file as 'CSV UTF-8', or say the encoding if you know it is one of the two",
+    "file as 'CSV UTF-8', or say which of the two it is with --encoding",
     "{path} 的文字编码既不像 UTF-8 也不像 GB18030，首个可疑字节位于 {position}。"
-    "请另存为“CSV UTF-8”，或在确知时明确指定编码",
+    "请另存为“CSV UTF-8”，或在确知时用 --encoding 指定编码",
 )
 UTF_16: Final = _rule(
     "utf-16",
@@ -72,8 +78,8 @@ BAD_WORKBOOK: Final = _rule(
 NO_SHEET: Final = _rule(
     "no-sheet",
     Status.BAD_REQUEST,
-    "there is no sheet named '{sheet}'; the workbook has: {sheets}",
-    "没有名为“{sheet}”的工作表，工作簿中有：{sheets}",
+    "there is no sheet named '{sheet}'; choose with --sheet one that the workbook has: {sheets}",
+    "没有名为“{sheet}”的工作表，请用 --sheet 指定工作簿中已有的：{sheets}",
 )
 
 # The columns asked for -------------------------------------------------------------------------------
@@ -87,8 +93,8 @@ MAPPING: Final = _rule(
 BAD_COLUMN_OPTION: Final = _rule(
     "bad-column-option",
     Status.BAD_REQUEST,
-    "'{option}' is not HEADER=TYPE, HEADER=TYPE:INDEX or HEADER=",
-    "“{option}”不符合 列名=类型、列名=类型:索引 或 列名= 的写法",
+    "--column '{option}' is not HEADER=TYPE, HEADER=TYPE:INDEX or HEADER=",
+    "--column “{option}”不符合 列名=类型、列名=类型:索引 或 列名= 的写法",
 )
 BAD_INDEX: Final = _rule(
     "bad-index",
@@ -99,8 +105,9 @@ BAD_INDEX: Final = _rule(
 INDEX_TWICE: Final = _rule(
     "index-twice",
     Status.BAD_REQUEST,
-    "columns '{first}' and '{second}' both have index {index}; give one of them another with HEADER=TYPE:INDEX",
-    "列“{first}”与“{second}”使用了同一索引 {index}，请用 列名=类型:索引 为其中一列另行指定",
+    "columns '{first}' and '{second}' both have index {index}; give one of them another with "
+    "--column HEADER=TYPE:INDEX",
+    "列“{first}”与“{second}”使用了同一索引 {index}，请用 --column 列名=类型:索引 为其中一列另行指定",
 )
 LONG_TYPE: Final = _rule(
     "type-too-long",
@@ -135,14 +142,16 @@ IDENTIFIER_MAPPED: Final = _rule(
 NO_IDENTIFIER_COLUMN: Final = _rule(
     "no-identifier-column",
     Status.BAD_REQUEST,
-    "no column is recognised as the identifier; the file has: {headers}. Say which one it is",
-    "未能识别标识列，现有列：{headers}。请明确指定标识列",
+    "no column is recognised as the identifier; the file has: {headers}. Say which one it is with "
+    "--identifier-column HEADER",
+    "未能识别标识列，现有列：{headers}。请用 --identifier-column 列名 指定标识列",
 )
 TWO_IDENTIFIER_COLUMNS: Final = _rule(
     "two-identifier-columns",
     Status.BAD_REQUEST,
-    "columns '{first}' and '{second}' could both be the identifier; say which one it is",
-    "列“{first}”与“{second}”都可能是标识列，请明确指定",
+    "columns '{first}' and '{second}' could both be the identifier; say which one it is with "
+    "--identifier-column HEADER",
+    "列“{first}”与“{second}”都可能是标识列，请用 --identifier-column 列名 指定",
 )
 NO_VALUE_COLUMN: Final = _rule(
     "no-value-column",
@@ -153,8 +162,8 @@ NO_VALUE_COLUMN: Final = _rule(
 TOO_MANY_COLUMNS: Final = _rule(
     "too-many-columns",
     Status.BAD_REQUEST,
-    "{count} columns would be values; a record has at most {limit}. Leave columns out with HEADER=",
-    "作为值的列有 {count} 个，超过上限 {limit}，请用 列名= 忽略部分列",
+    "{count} columns would be values; a record has at most {limit}. Leave columns out with --column HEADER=",
+    "作为值的列有 {count} 个，超过上限 {limit}，请用 --column 列名= 忽略部分列",
 )
 BAD_PREFIX: Final = _rule(
     "bad-prefix",
@@ -192,8 +201,9 @@ BEYOND_HEADER: Final = _rule(
 NOT_TEXT: Final = _rule(
     "not-text",
     Status.BAD_RECORD,
-    "column '{column}' holds the byte 0x{byte}, which is not {encoding}; correct it, or say the encoding of the file",
-    "列“{column}”含有字节 0x{byte}，不是合法的 {encoding}；请更正，或明确指定文件编码",
+    "column '{column}' holds the byte 0x{byte}, which is not {encoding}; correct it, or say the encoding of the file "
+    "with --encoding",
+    "列“{column}”含有字节 0x{byte}，不是合法的 {encoding}；请更正，或用 --encoding 指定文件编码",
 )
 CELL_ERROR: Final = _rule(
     "cell-error",
@@ -212,15 +222,22 @@ BAD_JSON: Final = _rule("bad-json", Status.BAD_RECORD, "this line is not right: 
 UNKNOWN_KEY: Final = _rule(
     "unknown-key",
     Status.BAD_RECORD,
-    "the key '{key}' is not among those of the first line; declare it with HEADER=TYPE:INDEX, or leave it out with "
-    "HEADER=",
-    "键“{key}”未在首行出现，请用 列名=类型:索引 声明，或用 列名= 忽略",
+    "the key '{key}' is not among those of the first line; declare it with --column HEADER=TYPE:INDEX, or leave "
+    "it out with --column HEADER=",
+    "键“{key}”未在首行出现，请用 --column 列名=类型:索引 声明，或用 --column 列名= 忽略",
 )
 NOT_PLAIN: Final = _rule(
     "not-plain",
     Status.BAD_RECORD,
     "'{column}' is a list or an object; write text or a number",
     "“{column}”是列表或对象，请写成文本或数字",
+)
+BARE_SUFFIX: Final = _rule(
+    "bare-suffix",
+    Status.BAD_IDENTIFIER,
+    "'{text}' has no '/', so it is no whole identifier; where the column holds bare suffixes, give the prefix with "
+    "--prefix, for example --prefix 88.118.32001",
+    "“{text}”不含“/”，不是完整的标识；如该列只有后缀，请用 --prefix 指定前缀，例如 --prefix 88.118.32001",
 )
 EMPTY_IDENTIFIER: Final = _rule("empty-identifier", Status.BAD_IDENTIFIER, "the identifier is missing", "缺少标识")
 WHITE_SPACE: Final = _rule(
@@ -239,9 +256,8 @@ SCIENTIFIC: Final = _rule(
 OTHER_PREFIX: Final = _rule(
     "other-prefix",
     Status.BAD_IDENTIFIER,
-    "'{text}' looks like a whole identifier under another prefix than {prefix}; import such rows without the prefix "
-    "option",
-    "“{text}”看起来是其他前缀（非 {prefix}）下的完整标识，请不带前缀选项导入这些行",
+    "'{text}' looks like a whole identifier under another prefix than {prefix}; import such rows without --prefix",
+    "“{text}”看起来是其他前缀（非 {prefix}）下的完整标识，请不带 --prefix 导入这些行",
 )
 NO_VALUE: Final = _rule(
     "no-value",
@@ -273,8 +289,8 @@ DUPLICATE_SAME: Final = _rule(
 BUSY: Final = _rule(
     "busy",
     Status.SETTINGS,
-    "another import is at work in {path}. Wait until it ends, or name another work directory",
-    "另一个导入正在使用 {path}。请等待其结束，或指定其他工作目录",
+    "another import is at work in {path}. Wait until it ends, or name another work directory with --work",
+    "另一个导入正在使用 {path}。请等待其结束，或用 --work 指定其他工作目录",
 )
 FILES: Final = _rule(
     "files",
@@ -298,8 +314,9 @@ SORTER_ENDED: Final = _rule(
 NOT_A_REPORT: Final = _rule(
     "not-a-report",
     Status.SETTINGS,
-    "{path} exists and is not a report of refused rows; it was left alone. Name another file for the report",
-    "{path} 已存在且不是拒绝行报告，未作改动。请为报告指定其他文件",
+    "{path} exists and is not a report of refused rows; it was left alone. Name another file for the report "
+    "with --report",
+    "{path} 已存在且不是拒绝行报告，未作改动。请用 --report 为报告指定其他文件",
 )
 STOPPED: Final = _rule(
     "stopped",
@@ -307,11 +324,25 @@ STOPPED: Final = _rule(
     "the registry stopped the import: {sentence}. Run the same import again: it continues where it was",
     "注册服务中止了导入：{sentence_zh}。重新执行同一导入即可续传",
 )
+BROKEN_OFF: Final = _rule(
+    "broken-off",
+    Status.UNREACHABLE,
+    "the registry does not answer any more; whether it has the last rows is not known. "
+    "Run the same import again: it continues where it was, and nothing is registered twice",
+    "注册服务不再应答，最后若干行是否已注册未知。重新执行同一导入即可续传，不会重复注册",
+)
 WRONG_ANSWER: Final = _rule(
     "wrong-answer",
     Status.INTERNAL,
     "the registry answered {answers} of {writes} writes; run the same import again",
     "注册服务对 {writes} 条写入只答复了 {answers} 条，请重新执行同一导入",
+)
+
+INTERRUPTED: Final = _rule(
+    "interrupted",
+    Status.OK,
+    "the import was stopped; the same command goes on where it was",
+    "导入已停止，重新执行同一命令即可续传",
 )
 
 # Notices ---------------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ _SUFFIXES: Final = {
     ".xlsm": "xlsx",
 }
 
+_UNREADABLE_WORKBOOKS: Final = frozenset({".xls", ".xlsb", ".et", ".ods", ".numbers"})
+
 
 class Position(NamedTuple):
     """How far reading has come; ``total`` is 0 where it is not known, ``unit`` is ``bytes`` or ``rows``."""
@@ -87,6 +89,8 @@ class Source(Protocol[Payload_co]):
 def format_of(path: Path, options: ImportOptions) -> str:
     """``csv``, ``ndjson`` or ``xlsx``: by option, else by the file's name. Raises :class:`InvalidInput`."""
     found = options.format or _SUFFIXES.get(path.suffix.lower())
+    if found is None and path.suffix.lower() in _UNREADABLE_WORKBOOKS:
+        raise InvalidInput(rules.OLD_WORKBOOK, path=str(path))
     if found is None:
         raise InvalidInput(rules.UNKNOWN_FORMAT, path=str(path))
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from config.keyfiles import read_anchor, read_secret
+from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, key_path, language, registry_address
 from protocol.address import parse_address
 from protocol.identifiers import normal_zone_text
@@ -36,7 +36,9 @@ def connect(registry: str | None, anchor: Path | None, key: Path | None, node: P
     """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
-    return StatisticsClient(address.host, address.port, anchor=trust, key=SigningKey(read_secret(key_path(key, node))))
+    return StatisticsClient(
+        address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node)))
+    )
 
 
 def show_top(client: StatisticsClient, zone: str | None, hours: int, as_json: bool) -> None:

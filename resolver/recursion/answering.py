@@ -21,12 +21,12 @@ from protocol.limits import ABSENT_TTL_SECONDS, MAX_MANY, MAX_MESSAGE_BYTES
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
-    UNKNOWN_OPERATION,
     Ask,
     Op,
     encode_failure,
     encode_response,
     read_request,
+    unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_common
 from protocol.runs import Run
@@ -258,7 +258,7 @@ class RecursiveAnswerer:
                 raise MessageError(BAD_ARGUMENTS, operation="resolve-many", reason="expected [2, rid, [identifier, …]]")
             case Op.TRACE, _:
                 raise MessageError(BAD_ARGUMENTS, operation="trace", reason="expected [8, rid, identifier]")
-        raise MessageError(UNKNOWN_OPERATION, op=op)
+        raise unknown_to_resolver(op)
 
     def _status(self) -> dict[str, object]:
         cache, counters, facts = self._cache, self._counters, self._facts

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,9 @@ def test_life_of_a_record(node: Node) -> None:
     assert other.code == Exit.CONFLICT
     assert pump in other.err
     assert "registered already" in other.err
+    assert "biaoshi update" in other.err
+    again = node.run("register", pump, "-v", "URL=https://example.com/other", env=ZH)
+    assert "biaoshi update" in again.err
 
     updated = node.run("update", pump, "-v", "URL=https://example.com/p2")
     assert (updated.code, updated.out) == (0, f"{pump}  version 2\n")
@@ -304,6 +310,27 @@ def test_unusable_key_file(node: Node, tmp_path: Path, content: str) -> None:
         assert run("key", path).code == Exit.SETTINGS
 
 
+def test_a_missing_writer_key_names_the_options(node: Node, tmp_path: Path) -> None:
+    anchor = node.directory / "anchor.toml"
+    for more in ([], ["--key", tmp_path / "missing.pem"]):
+        outcome = run("register", "88.118.10/x", "-v", "NAME=x", "--anchor", anchor, *more, cwd=tmp_path)
+        assert outcome.code == Exit.SETTINGS
+        assert "--key" in outcome.err
+        assert "--node" in outcome.err
+    assert "--key" in run("status", "--top", "--anchor", anchor, cwd=tmp_path, env=ZH).err
+
+
+def test_the_other_port(node: Node) -> None:
+    resolver, registry = node.address("resolver"), node.address("registry")
+    for words in (["resolve", "88.118.1/x"], ["resolve", "-"], ["list", "88.118"]):
+        outcome = node.run(*words, "--server", registry, stdin="88.118.1/x\n")
+        assert outcome.code == Exit.BAD_INPUT
+        assert "port of a registry" in outcome.err, outcome
+    assert "注册服务的端口" in node.run("resolve", "88.118.1/x", "--server", registry, env=ZH).err
+    outcome = node.run("register", "88.118.1/x", "-v", "NAME=x", "--registry", resolver)
+    assert "port of a resolver" in outcome.err
+
+
 def _dead_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.2", 0))
@@ -425,6 +452,26 @@ def test_import_in_chinese(node: Node, tmp_path: Path) -> None:
     assert node.run("list", "88.118.13").out.split() == ["88.118.13/P1", "88.118.13/P2"]
     [answer] = node.run("resolve", "--json", "88.118.13/P1").lines()
     assert answer["version"] == 1
+
+
+def test_an_import_that_is_stopped_says_how_to_go_on(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "many.csv"
+    file.write_text("identifier,NAME\n" + "".join(f"88.118.17/{i},n\n" for i in range(300_000)))
+    words = [sys.executable, "-m", "biaoshi.cli", "import", str(file), "--node", str(node.directory)]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN, start_new_session=True
+    ) as process:
+        while not (tmp_path / "many.csv.import").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the process that sorts gets it, too
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on where it was" in told.decode()
+    assert "Traceback" not in told.decode()
+    done = node.run("import", file)
+    assert done.code == 0
+    assert "300,000 rows" in done.out
 
 
 def test_export_goes_into_another_node_unchanged(node: Node, make_node: MakeNode, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_the_status_has_the_keys_of_the_vector() -> None:
 @pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one["door"] == "registry"])
 def test_the_resolver_has_no_operation_of_the_registry(name: str) -> None:
     _, status, payload = msgpack.unpackb(Answerer(MemoryStore(), FACTS).one(request(name)))
-    assert (status, payload) == (303, ["message.unknown-operation", {"op": OPERATIONS[name]["op"]}])
+    assert (status, payload) == (303, ["message.resolvers-port", {"op": OPERATIONS[name]["op"]}])
 
 
 @pytest.mark.parametrize("vector", load("messages")["bad_requests"], ids=lambda one: one["name"])

@@ -128,11 +128,18 @@ def test_without_a_key_it_says_who_it_is(store: MemoryStore) -> None:
     assert ask(session, Op.STATUS).payload == {b"registered": 7, b"zone": b"88.118"}
 
 
-@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 8, 15, 22, 127])
-def test_operations_of_others_are_unknown(owner: Session, op: int) -> None:
+@pytest.mark.parametrize("op", [15, 22, 127])
+def test_unknown_operations(owner: Session, op: int) -> None:
     response = ask(owner, op, b"88.118.1/x")
     assert response.status == Status.UNKNOWN_OPERATION
     assert rule_of(response) == "message.unknown-operation"
+
+
+@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE])
+def test_whoever_wants_to_resolve_is_sent_to_the_other_port(owner: Session, op: int) -> None:
+    response = ask(owner, op, b"88.118.1/x")
+    assert response.status == Status.UNKNOWN_OPERATION
+    assert rule_of(response) == "message.registrys-port"
 
 
 # Who is it? ------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_whole_import(path: Path) -> None:
     assert [int(line[0]) for line in report] == sorted({int(line[0]) for line in report})
     assert {line[3] for line in report} == {
         "import.cell-count",
-        "identifier.no-slash",
+        "import.bare-suffix",
         "import.broken-quotes",
         "import.no-value",
         "import.duplicate",
@@ -520,6 +520,58 @@ def test_being_cancelled_keeps_what_is_done(path: Path) -> None:
 
 
 # Files -----------------------------------------------------------------------------------------------
+
+
+def test_a_registry_that_is_gone_is_said_in_words_of_an_import(path: Path) -> None:
+    write_lines(path, ["id,URL", "a/1,https://example.com"])
+
+    def fail(_: int) -> None:
+        raise Unreachable(NO_ANSWER)
+
+    with pytest.raises(Unreachable) as caught:
+        importing(path, FakeRegistry(fail))
+    assert caught.value.rule is rules.BROKEN_OFF
+    assert caught.value.__cause__ is not None
+    assert importing(path, FakeRegistry()).registered == 1
+
+
+@pytest.mark.parametrize("suffix", [".xls", ".XLS", ".et", ".ods"])
+def test_old_workbooks_are_to_be_saved_anew(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"rows{suffix}").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(InvalidInput) as caught:
+        importing(tmp_path / f"rows{suffix}", FakeRegistry())
+    assert caught.value.rule is rules.OLD_WORKBOOK
+
+
+def test_options_are_named_as_one_types_them() -> None:
+    with pytest.raises(InvalidInput, match=r"^--delimiter cannot be \|; choose one of: ',', ';', tab$"):
+        ImportOptions(delimiter="|")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=r"^--encoding cannot be latin1; choose one of: utf-8, gb18030$"):
+        ImportOptions(encoding="latin1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "option"),
+    [
+        (rules.UNKNOWN_FORMAT, "--format"),
+        (rules.UNKNOWN_ENCODING, "--encoding"),
+        (rules.NO_SHEET, "--sheet"),
+        (rules.BAD_COLUMN_OPTION, "--column"),
+        (rules.INDEX_TWICE, "--column"),
+        (rules.NO_IDENTIFIER_COLUMN, "--identifier-column"),
+        (rules.TWO_IDENTIFIER_COLUMNS, "--identifier-column"),
+        (rules.TOO_MANY_COLUMNS, "--column"),
+        (rules.NOT_TEXT, "--encoding"),
+        (rules.UNKNOWN_KEY, "--column"),
+        (rules.BARE_SUFFIX, "--prefix"),
+        (rules.OTHER_PREFIX, "--prefix"),
+        (rules.BUSY, "--work"),
+        (rules.NOT_A_REPORT, "--report"),
+    ],
+)
+def test_sentences_name_the_option_that_helps(rule: Rule, option: str) -> None:
+    assert option in rule.en
+    assert option in rule.zh
 
 
 def test_one_import_at_a_time(path: Path) -> None:

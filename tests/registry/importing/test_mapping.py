@@ -153,7 +153,7 @@ def test_a_prefix_stands_before_bare_suffixes() -> None:
         ("#N/A" + ERROR_CELL, rules.CELL_ERROR),
         ("88.118/\udcff", rules.NOT_TEXT),
         ("88.118/a" + CUT, rules.ROW_TOO_LONG),
-        ("P0001", identifiers.NO_SLASH),
+        ("P0001", rules.BARE_SUFFIX),
         ("88..1/a", identifiers.EMPTY_SEGMENT),
         ("88.1/a\x07b", identifiers.CONTROL),
         ("88.1/" + "a" * MAX_IDENTIFIER_BYTES, identifiers.TOO_LONG),
