@@ -22,7 +22,7 @@ from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from resolver.client import Client, Unanswered, load_anchor
 from resolver.client.resolving import concerns_identifier
-from resolver.show import answer_json, answer_text, trace_text, unanswered_json
+from resolver.show import answer_json, answer_text, padded, trace_text, unanswered_json
 
 CANNOT_READ: Final = Rule(
     "command.cannot-read", Status.SETTINGS, "{path} cannot be read: {reason}", "{path} 无法读取：{reason}"
@@ -246,7 +246,7 @@ def status(server: Server = None, anchor: AnchorOption = None, node: Node = None
         if name.endswith("_ends"):
             value = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(value))) if value else "-"
         text = f"{value:,}" if isinstance(value, int) and name != "worker" else value or "(root)"
-        print(f"{names.get(name, name.replace('_', ' ')):<15} {text}")
+        print(f"{padded(names.get(name, name.replace('_', ' ')), 15)} {text}")
     for rule in concerns:
         ends = shown["online_key_ends" if "online" in rule else "delegation_ends"]
         print(f"! {render(rule, {'days': max(0, int(int(ends) - time.time()) // 86_400)}, language())}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+import unicodedata
 from typing import Any, Final
 
 from protocol.answers import Answer
@@ -65,7 +66,7 @@ def answer_text(answer: Answer, language: str) -> str:
     zh = language == "zh"
     lines = [answer.identifier]
     if answer.status is Status.OK and answer.record is not None:
-        lines += [f"  {value.index:>5}  {value.type:<10} {_printable(value)}" for value in answer.record.values]
+        lines += [f"  {value.index:>5}  {padded(value.type, 10)} {_printable(value)}" for value in answer.record.values]
         since = _moment_ms(answer.record.time * 1000)
         version = answer.record.version
         lines.append(f"  版本 {version}，登记于 {since}" if zh else f"  version {version}, registered {since}")
@@ -93,15 +94,17 @@ def trace_text(traced: Traced, server: str, anchor: TrustAnchor, milliseconds: f
     lines.append(
         f"{milliseconds:.2f} 毫秒，本机验证：" if zh else f"{milliseconds:.2f} ms in all; verified on this machine:"
     )
-    lines.append(f"  {'信任锚' if zh else 'anchor'}       {anchor.prefix or _ROOT}, {anchor.key}")
+    lines.append(f"  {padded('信任锚' if zh else 'anchor', 12)} {anchor.prefix or _ROOT}, {anchor.key}")
     lines += [
-        f"  {'授权' if zh else 'delegation'}   {link.parent or _ROOT} → {link.child}, serial {link.serial}"
+        f"  {padded('授权' if zh else 'delegation', 12)} {link.parent or _ROOT} → {link.child}, serial {link.serial}"
         for link in proof.zone.delegations
     ]
     key, node, zone = proof.key.key.id.hex(), proof.key.node, proof.zone.prefix or _ROOT
-    lines.append(f"  {'在线密钥' if zh else 'online key'}   {key} ({node}, {zone})")
-    lines.append(f"  {'签章' if zh else 'seal'}         {_moment_ms(proof.time)}")
-    lines.append(f"  {'应答' if zh else 'answer'}       {answer.status.label}{' (stale)' if answer.stale else ''}")
+    lines.append(f"  {padded('在线密钥' if zh else 'online key', 12)} {key} ({node}, {zone})")
+    lines.append(f"  {padded('签章' if zh else 'seal', 12)} {_moment_ms(proof.time)}")
+    lines.append(
+        f"  {padded('应答' if zh else 'answer', 12)} {answer.status.label}{' (stale)' if answer.stale else ''}"
+    )
     return "\n".join(f"  | {line}" for line in lines)
 
 
@@ -115,6 +118,13 @@ def _step_text(step: Step, zh: bool) -> str:
 def _one_line(text: str) -> str:
     """Text of somebody else, without what could drive a terminal."""
     return "".join(one if one.isprintable() else "�" for one in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """Text with spaces up to ``columns`` of a terminal, in which Chinese characters take two each (Unicode Standard
+    Annex 11)."""
+    taken = sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+    return text + " " * (columns - taken)
 
 
 def proof_text(proof: Proof, language: str) -> str:

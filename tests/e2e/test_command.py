@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from protocol.status import Exit
 from tests.conftest import MakeNode
@@ -140,6 +141,11 @@ def test_status_in_text_and_json(node: Node) -> None:
     assert shown["store_bytes"] > 0
     assert "registered" in node.run("status").out
     assert "已注册" in node.run("status", env=ZH).out
+    for env in ({}, ZH):
+        for line in node.run("status", env=env).out.splitlines():
+            [value] = [at for at in range(len(line)) if cell_len(line[:at]) == 16]
+            assert line[value - 1] == " ", line
+            assert line[value] != " ", line
 
 
 # Receipts --------------------------------------------------------------------------------------------
