@@ -19,10 +19,10 @@ from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
-from protocol.errors import RecordError, Refused, Rule, SettingsError, render
+from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
-from protocol.records import DEFAULT_PERMISSIONS, Permission, Record, State, Value, encode_values
+from protocol.records import Record, State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
@@ -33,13 +33,9 @@ from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
 from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
+from registry.urls import URL, is_url
+from registry.value_options import read_values
 
-BAD_VALUE: Final = Rule(
-    "command.bad-value",
-    Status.BAD_RECORD,
-    "'{text}' is no value; write TYPE=DATA, for example URL=https://example.com/p1 (or 3:TYPE=DATA for index 3)",
-    "“{text}”不是合法的值，请写成 类型=数据，例如 URL=https://example.com/p1（或用 3:类型=数据 指定索引）",
-)
 NOT_THERE: Final = Rule(
     "command.not-there",
     Status.NOT_FOUND,
@@ -55,12 +51,20 @@ EXISTS: Final = Rule(
     "{identifier} is registered already, with other content; 'biaoshi update' replaces it",
     "{identifier} 已注册且内容不同，如需替换请用 biaoshi update",
 )
+ODD_URL: Final = Rule(
+    "command.odd-url",
+    Status.OK,
+    "! '{text}' is no URL and leads to no page; a URL begins with https:// or another scheme",
+    "! “{text}”不是合法的网址（URL），无法打开；网址应以 https:// 等协议头开始",
+)
 CANNOT_OPEN: Final = Rule(
     "command.cannot-open", Status.SETTINGS, "{path} cannot be opened: {reason}", "无法打开 {path}：{reason}"
 )
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it: 128 and the signal's number."""
+
+_SHOWN_CHARACTERS: Final = 80
 
 Node = Annotated[
     Path | None,
@@ -117,7 +121,7 @@ def register(
 
     注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(normal_text(identifier), ABSENT, encode_values(_values(value, ttl, restricted)))
+    write = Write(normal_text(identifier), ABSENT, _encoded(value, ttl, restricted))
     asyncio.run(_write_one(_client(registry, anchor, key, node), write))
 
 
@@ -136,7 +140,7 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    values = encode_values(_values(value, ttl, restricted))
+    values = _encoded(value, ttl, restricted)
     asyncio.run(_update(_client(registry, anchor, key, node), normal_text(identifier), values, if_version))
 
 
@@ -347,20 +351,14 @@ def _client(registry: str | None, anchor: Path | None, key: Path | None, node: P
     )
 
 
-def _values(texts: list[str], ttl: int, restricted: bool) -> list[Value]:
-    permissions = DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ if restricted else DEFAULT_PERMISSIONS
-    values: list[Value] = []
-    for position, text in enumerate(texts, start=1):
-        name, equals, data = text.partition("=")
-        number, colon, type_ = name.partition(":")
-        if colon and number.isascii() and number.isdecimal() and len(number) <= 10:
-            index = int(number)
-        else:
-            index, type_ = position, name
-        if not equals or not type_:
-            raise RecordError(BAD_VALUE, text=text)
-        values.append(Value(index, type_, data.encode("utf-8", "surrogateescape"), ttl, int(permissions)))
-    return values
+def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
+    """The bytes of the values, with a warning where a URL is none."""
+    values = read_values(texts, ttl, restricted)
+    encoded = encode_values(values)
+    for value in values:
+        if value.type == URL and not is_url(value.text):
+            print(render(ODD_URL.name, {"text": value.text[:_SHOWN_CHARACTERS]}, language()), file=sys.stderr)
+    return encoded
 
 
 def _exported(identifier: str, record: Record) -> dict[str, Any]:

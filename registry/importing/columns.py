@@ -12,14 +12,12 @@ from protocol.limits import MAX_TYPE_CHARACTERS, MAX_VALUES
 from registry.importing import rules
 from registry.importing.options import ImportOptions
 from registry.importing.sources import tidy
+from registry.urls import URL
 
 IDENTIFIER_HEADERS: Final = frozenset(
     ("identifier", "id", "handle", "标识", "标识码", "标识编码", "标识符", "产品标识", "产品标识码")
 )
 """Names, in lower case, by which the identifier column is recognised."""
-
-URL: Final = "URL"
-"""The type of a value that leads to a page."""
 
 _HEADERS: Final = {
     URL: "url link website webaddress homepage 网址 链接 网站 网页 url地址 链接地址 产品链接 产品网址",

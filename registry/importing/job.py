@@ -136,6 +136,8 @@ def _finish(account: Account, target: Path) -> Summary:
             publish(account.report, target)
         else:
             target.unlink(missing_ok=True)  # it would tell of refusals that are mended
+    if state.odd_urls:
+        account.say(rules.ODD_URLS, count=state.odd_urls)
     summary = Summary(
         state.rows,
         state.registered,

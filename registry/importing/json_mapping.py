@@ -8,6 +8,7 @@ line decides about the columns, as a header does; keys may be missing later, new
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -19,6 +20,7 @@ from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.mapping import IdentifierReader, encode_cell, encode_row
 from registry.importing.ndjson_source import VALUES, decode_object
+from registry.urls import URL, is_url
 
 
 class _JsonValue(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,6 +47,7 @@ class JsonMapping:
         self.plan = plan
         self._columns = {column.header: column for column in plan.columns}
         self._identifier = IdentifierReader(plan, "utf-8")
+        self._odd_urls = 0
 
     def convert(self, line: bytes) -> tuple[bytes, bytes]:
         """Identifier in normal form and encoded values. Raises :class:`InvalidInput` with the reason for which the
@@ -57,18 +60,24 @@ class JsonMapping:
             for key in row:
                 if key != VALUES and key not in self.plan.ignored:
                     raise InvalidInput(rules.UNKNOWN_KEY, key=key)
-            return identifier, _encode_whole(whole)
+            return identifier, self._encode_whole(whole)
         values = []
         for key, value in row.items():
             column = self._columns.get(key)
             if column is not None:
                 text = _text(value, key)
                 if text:
+                    self._odd_urls += column.type == URL and not is_url(text)
                     values.append((column.index, column.type, encode_cell(text, key, "utf-8")))
             elif key not in self.plan.ignored:
                 raise InvalidInput(rules.UNKNOWN_KEY, key=key)
         values.sort()  # by index: keys of an object have no order, equal content must have equal bytes
         return identifier, encode_row(values)
+
+    def odd_urls(self, _: Sequence[bytes]) -> int:
+        """How many of the values that were converted since the last call are to be a URL and are none."""
+        count, self._odd_urls = self._odd_urls, 0
+        return count
 
     def shown(self, line: bytes) -> str:
         """The identifier of a line, as far as it can be read, for the report."""
@@ -80,6 +89,23 @@ class JsonMapping:
     def is_blank(self, line: bytes) -> bool:
         """Whether there is nothing at all."""
         return not line.strip()
+
+    def _encode_whole(self, items: list[object]) -> bytes:
+        try:
+            values = msgspec.convert(items, list[_JsonValue])
+        except msgspec.ValidationError as error:
+            raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
+        encoded = []
+        for value in values:
+            data = value.octets()
+            if len(data) > MAX_DATA_BYTES:
+                raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
+            self._odd_urls += value.type == URL and not is_url(data.decode("utf-8", "replace"))
+            encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions))
+        try:
+            return encode_values(encoded)
+        except RecordError as error:
+            raise InvalidInput(error.rule, **error.details) from None
 
 
 def _read(line: bytes) -> dict[str, object]:
@@ -103,20 +129,3 @@ def _text(value: object, key: str) -> str:
     if isinstance(value, int):
         return str(value)
     raise InvalidInput(rules.NOT_PLAIN, column=key)
-
-
-def _encode_whole(items: list[object]) -> bytes:
-    try:
-        values = msgspec.convert(items, list[_JsonValue])
-    except msgspec.ValidationError as error:
-        raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
-    encoded = []
-    for value in values:
-        data = value.octets()
-        if len(data) > MAX_DATA_BYTES:
-            raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
-        encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions))
-    try:
-        return encode_values(encoded)
-    except RecordError as error:
-        raise InvalidInput(error.rule, **error.details) from None

@@ -18,6 +18,7 @@ from protocol.records import TOO_LARGE, encode_plain_values
 from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.sources import CUT, DIGITS_LOST, ERROR_CELL, unusable
+from registry.urls import URL, count_odd
 
 _SCIENTIFIC: Final = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE]\+\d+")
 """How a spreadsheet shows a number that is too long for its cell: ``8.81E+13``."""
@@ -39,6 +40,7 @@ class TableMapping:
         self.plan = plan
         self.width = len(header)
         self._encoding = encoding
+        self._urls = [column.position for column in plan.columns if column.type == URL]
         self.identifier = IdentifierReader(plan, encoding)
         self.convert = self._compile()
 
@@ -54,6 +56,10 @@ class TableMapping:
     def is_blank(self, cells: Sequence[str]) -> bool:
         """Whether a row is empty: such rows are passed over in silence."""
         return not any(cells)
+
+    def odd_urls(self, rows: Sequence[Sequence[str]]) -> int:
+        """How many cells of these rows are to be a URL and are none."""
+        return sum(count_odd([cells[at] for cells in rows if len(cells) > at]) for at in self._urls)
 
     def _compile(self) -> Callable[[Sequence[str]], tuple[bytes, bytes]]:
         width, careful = self.width, self._convert_carefully

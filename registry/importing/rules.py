@@ -374,6 +374,12 @@ OWN_TYPE: Final = _rule(
     "--column HEADER= leaves one out",
     "! 未识别的列：{headers}，将以列名作为类型注册；可用 --column 列名=类型 另行指定，或用 --column 列名= 忽略",
 )
+ODD_URLS: Final = _rule(
+    "odd-urls",
+    Status.OK,
+    "! {count} URLs of the file are none (no https:// or other scheme in front, or a space within) and lead nowhere",
+    "! 文件中有 {count} 个网址（URL）不合法（缺少 https:// 等协议头，或含有空格），解析后无法打开",
+)
 NO_URL: Final = _rule(
     "no-url",
     Status.OK,

@@ -7,7 +7,7 @@ durable; its checkpoint then says what was true when its last row had been read,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -41,6 +41,9 @@ class Mapping(Protocol[Payload_contra]):
     def shown(self, payload: Payload_contra, /) -> str:
         """The identifier of a refused row."""
 
+    def odd_urls(self, payloads: Sequence[Payload_contra], /) -> int:
+        """How many values of these rows, which have been converted, are to be a URL and are none."""
+
     def is_blank(self, payload: Payload_contra, /) -> bool:
         """Whether there is nothing in the row."""
 
@@ -49,7 +52,9 @@ def read_rows(account: Account, source: Source[Payload], mapping: Mapping[Payloa
     """Read ``source`` from where the account is to its end. Rows of earlier runs are passed over unmapped."""
     rows = source.rows(account.refuse, account.state.row)
     while batch := list(islice(rows, min(BATCH_ROWS, tuning.run_rows))):
-        yield batch[-1][0], _map_each(account, mapping, batch)
+        elements = _map_each(account, mapping, batch)
+        account.state.odd_urls += mapping.odd_urls([payload for _, payload in batch])
+        yield batch[-1][0], elements
 
 
 def read_batches(account: Account, source: CsvSource, mapping: TableMapping, tuning: Tuning) -> Reading:
@@ -59,6 +64,7 @@ def read_batches(account: Account, source: CsvSource, mapping: TableMapping, tun
         elements = together.elements(first, rows)
         if elements is None:
             elements = _map_each(account, mapping, enumerate(rows, first))
+        account.state.odd_urls += mapping.odd_urls(rows)
         yield first + len(rows) - 1, elements
 
 

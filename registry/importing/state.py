@@ -66,6 +66,7 @@ class JobState(msgspec.Struct, kw_only=True):
     runs: list[Run] = []
     report_bytes: int = 0
     refused: int = 0
+    odd_urls: int = 0
     registered: int = 0
     unchanged: int = 0
     processed: int = 0

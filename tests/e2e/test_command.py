@@ -285,6 +285,17 @@ def test_bad_value(node: Node, value: str) -> None:
     assert node.run("resolve", "88.118.9/v").code == Exit.NOT_FOUND
 
 
+@pytest.mark.parametrize("url", ["", "example.com/p", "https://a b", "https://"])
+def test_a_url_that_is_none_is_taken_with_a_warning(node: Node, url: str) -> None:
+    made = node.run("register", "88.118.18/u", "-v", f"URL={url}")
+    assert made.code in (0, Exit.CONFLICT)
+    assert f"'{url}' is no URL" in made.err
+    updated = node.run("update", "88.118.18/u", "-v", f"URL={url}", env=ZH)
+    assert updated.code == 0
+    assert "不是合法的网址" in updated.err
+    assert node.run("update", "88.118.18/u", "-v", "URL=https://例子.cn/泵", "-v", "FOO BAR=x").err == ""
+
+
 def test_two_values_of_one_index(node: Node) -> None:
     outcome = node.run("register", "88.118.9/v", "-v", "1:URL=x", "-v", "1:NAME=y")
     assert outcome.code == Exit.BAD_INPUT

@@ -86,7 +86,7 @@ def test_it_is_said_what_the_columns_become(tmp_path: Path) -> None:
     table = [
         ("标识", "链接", "品名", "备注"),
         ("88.118/1", "https://example.com/1", "泵", "x"),
-        ("bare", "u", "v", "w"),
+        ("bare", "http://u", "v", "w"),
     ]
     write_lines(tmp_path / "rows.csv", [",".join(row) for row in table])
     book = openpyxl.Workbook()
@@ -123,6 +123,32 @@ def test_it_is_said_that_no_column_is_a_url(path: Path) -> None:
     notices.clear()
     importing(whole, FakeRegistry(), notice=notices.append)
     assert notices == ["reading rows.ndjson as UTF-8"]
+
+
+@pytest.mark.parametrize("tuning", [TINY, Tuning()])
+def test_urls_that_are_none_are_counted(tmp_path: Path, tuning: Tuning) -> None:
+    """Also over an interruption, and in every format alike."""
+    urls = ["https://example.com/a", "example.com", "http://x y", "", "https://", "mailto:a@b", "ftp://x"] * 20
+    table = [("id", "网址", "NAME"), *((f"a/{number}", url, "n") for number, url in enumerate(urls))]
+    write_lines(tmp_path / "rows.csv", [",".join(row) for row in table])
+    lines = [msgspec.json.encode(dict(zip(table[0], row, strict=True))) for row in table[1:]]
+    (tmp_path / "rows.ndjson").write_bytes(b"\n".join(lines))
+    values = [{"index": 1, "type": "URL", "data": url} for url in urls if url]
+    whole = [msgspec.json.encode({"id": f"a/{number}", "values": [one]}) for number, one in enumerate(values)]
+    (tmp_path / "whole.ndjson").write_bytes(b"\n".join(whole))
+    for name in ("rows.csv", "rows.ndjson", "whole.ndjson"):
+
+        def fail(number: int) -> None:
+            if number == 3:
+                raise Unreachable(NO_ANSWER)
+
+        registry = FakeRegistry(fail)
+        notices: list[str] = []
+        if tuning is TINY:
+            with pytest.raises(Unreachable):
+                importing(tmp_path / name, registry, tuning=tuning)
+        importing(tmp_path / name, registry, tuning=tuning, notice=notices.append)
+        assert notices[-1] == rules.ODD_URLS.en.format(count=60), name
 
 
 def test_batches_go_out_in_the_order_of_identifiers(path: Path) -> None:
