@@ -10,7 +10,7 @@ from typing import Final
 URL: Final = "URL"
 """The type of a value that leads to a page."""
 
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+-]*:(?://)?[^ \t\n/][^ \t\n]*")
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+-]*:(?!/{0,2}$)[^ \t\n]+")
 """A scheme and something behind it (RFC 3986, section 3), without space. Dots, which a scheme may have, are left out:
 ``example.com:80`` is meant as a host."""
 
@@ -23,7 +23,8 @@ def is_url(text: str) -> bool:
 def count_odd(cells: Sequence[str]) -> int:
     """How many of the cells have something that is no URL; an empty cell is no value at all."""
     text = "\n" + "\n".join(cells) + "\n"
-    ordinary = text.count("\nhttps://") + text.count("\nhttp://") == len(cells) == text.count("\n") - 1
-    if ordinary and not any(sign in text for sign in (" ", "\t", "://\n", ":///")):
+    secure, count = text.count("\nhttps://"), len(cells)
+    ordinary = secure == count or secure + text.count("\nhttp://") == count
+    if ordinary and text.count("\n") == count + 1 and " " not in text and "\t" not in text and "://\n" not in text:
         return 0  # nearly always, and found out without a look at each
     return sum(1 for cell in cells if cell and not is_url(cell))
