@@ -62,17 +62,21 @@ class _Process:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._serves = False
+        self._changing = asyncio.Lock()  # held while a process is made: one that is not known yet cannot be ended
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises :class:`SettingsError`."""
         self._serves = False
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            # A process group of its own: Ctrl-C at the terminal reaches the supervisor, which stops all in order.
-            start_new_session=True,
-        )
+        async with self._changing:
+            if self._stopping:
+                return
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                # A process group of its own: Ctrl-C at the terminal reaches the supervisor, which stops all in order.
+                start_new_session=True,
+            )
         assert self._process.stdout is not None
         line = b""
         with contextlib.suppress(TimeoutError):
@@ -107,6 +111,8 @@ class _Process:
     async def stop(self) -> None:
         """Ask it to finish, and end it when it does not."""
         self._stopping = True
+        async with self._changing:
+            pass  # what was being started is there now
         await self._end()
 
     async def _end(self) -> None:

@@ -78,6 +78,28 @@ def test_with_two_workers_one_goes_on(make_node: MakeNode) -> None:
     assert other in children(node.pid)
 
 
+def test_a_node_that_stops_while_a_worker_is_started_again_leaves_none(make_node: MakeNode) -> None:
+    node = make_node("127.0.0.5")
+    for _ in range(3):
+        node.start()
+        worker = node.process("resolver.worker")
+        supervisor = node.pid
+        os.kill(worker, signal.SIGKILL)
+        while worker in children(supervisor):
+            pass
+        while len(children(supervisor)) < 2:  # at the very moment at which the new one is there
+            pass
+        assert node.stop() == 0
+        assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_of(node, path)]
+
+
+def _is_of(node: Node, path: Path) -> bool:
+    try:
+        return str(node.config).encode() in path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return False
+
+
 def test_killed_registry_in_an_import_loses_and_doubles_nothing(make_node: MakeNode, tmp_path: Path) -> None:
     node = make_node("127.0.0.6")
     node.start()
