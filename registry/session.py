@@ -92,6 +92,11 @@ class Session:
             **Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations,
         }
 
+    @property
+    def proven(self) -> bool:
+        """Whether a writer's key was proven."""
+        return bool(self._prefixes)
+
     def answer(self, request: object) -> bytes | Batch | SystemBatch:
         """The response to a request, or the batch that is to be written before there is one."""
         rid = 0

@@ -40,7 +40,8 @@ MAX_CAUGHT_UP: Final = 10_000
 """Changes between two snapshots that are looked at one by one, a millisecond or two; after more all is forgotten."""
 
 MAX_KNOWN_SPELLINGS: Final = 100_000
-"""Prefix spellings remembered with their number; more are looked up each time. Ten megabytes."""
+"""Prefix spellings remembered with their number. Ten megabytes. Where there are more, all are forgotten and looked up
+anew: a stranger who asks in ever new spellings slows nobody down for good."""
 
 
 class _PrefixNumbers(dict[bytes, bytes]):
@@ -55,8 +56,9 @@ class _PrefixNumbers(dict[bytes, bytes]):
         number = self._look_up(prefix)
         if number is None:
             return NO_PREFIX
-        if len(self) < MAX_KNOWN_SPELLINGS:
-            self[prefix] = number
+        if len(self) >= MAX_KNOWN_SPELLINGS:
+            self.clear()
+        self[prefix] = number
         return number
 
     def _look_up(self, prefix: bytes) -> bytes | None:
