@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help env demo test test-long lint bench vectors lock clean
+.PHONY: help env demo test test-long fuzz lint bench vectors lock clean
 
 help:               ## what there is
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  .*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -21,8 +21,11 @@ demo: env           ## one node, 100,000 products imported, resolved, verified
 test: env lint      ## the whole suite
 	$(BIN)/python -m pytest
 
-test-long: env      ## soak, kill loops, large data
-	$(BIN)/python -m pytest -m long --timeout 3600
+test-long: env      ## soak, kill loops, large data; SHARE=0.1 for a tenth of it
+	BIAOSHI_TEST_SHARE=$(or $(SHARE),1) $(BIN)/python -m pytest -m long --timeout 3600
+
+fuzz: env           ## search for bytes that break a decoder; EACH=600 seconds, TARGET=receipt
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(EACH),60) $(TARGET)
 
 lint: env           ## ruff, formatting, strict mypy
 	$(BIN)/ruff check .

@@ -66,5 +66,9 @@ def _first_value(path: Path, name: str) -> str:
 
 
 def _commit() -> str:
-    result = subprocess.run(["git", "describe", "--always", "--dirty"], check=False, capture_output=True, text=True)
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+    except FileNotFoundError:  # a machine without git
+        return "unknown"
     return result.stdout.strip() or "unknown"

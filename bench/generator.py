@@ -27,7 +27,7 @@ from bench.dataset import uniform_identifier, uniform_row
 from config.keyfiles import read_anchor
 from protocol.answers import read_answer
 from protocol.exchange import Exchange
-from protocol.framing import decode_one, split
+from protocol.framing import split
 from protocol.limits import MAX_AMPLIFICATION
 from protocol.messages import Op, encode_request
 from protocol.seals import leaf, read_seal
@@ -119,7 +119,10 @@ class Checker:
         """Verify one bundle with its seal, last in ``bundle``. Raises on anything wrong."""
         *responses, (seal_message, seal_wire) = split(bundle)
         covered = bundle[: len(bundle) - len(seal_wire)]
-        proof = self.verifier.check(read_seal(seal_message), leaf(requests, covered), time.time_ns() // 1_000_000)
+        seal = read_seal(seal_message)
+        if seal.n != len(responses):
+            raise WrongAnswer(f"a seal covers {seal.n} answers where {len(responses)} came")
+        proof = self.verifier.check(seal, leaf(requests, covered), time.time_ns() // 1_000_000)
         asked = split(requests)
         for (request, _), (response, _) in zip(asked, responses, strict=True):
             assert isinstance(request, tuple)
@@ -157,7 +160,7 @@ class Stream:
 
     def _go_unsealed(self) -> None:
         self.socket.sendall(encode_request(Op.HELLO, 1, 1, 1))
-        reply = decode_one(self.socket.recv(READ_BYTES))
+        [(reply, _), *_] = split(self.socket.recv(READ_BYTES))  # a refusal comes with a seal
         if not isinstance(reply, tuple) or reply[1] != 0:
             raise WrongAnswer("the server does not allow connections without seals")
 
@@ -240,11 +243,23 @@ class Stream:
         return n
 
 
+_SEAL_HEAD: Final = 39
+"""Bytes of a seal before its path, whose length the last two of them are."""
+
+_SEAL_END: Final = 66
+"""Bytes behind the path."""
+
+
 def _lone_answer(data: bytes) -> int:
     """1 where ``data`` is one positive answer with a short body, and its seal; 0 for anything else, which is decoded. A
     client with one question in flight gets nothing else, and must not spend more time on it than the server."""
-    body = data[12] if len(data) > 12 and data[:2] == b"\x93\xcf" and data[10:12] == b"\x00\xc4" else None
-    return int(body is not None and data[13 + body : 20 + body] == b"\x98\xc0\xce\x00\x00\x00\x01")
+    if len(data) < 13 or data[:2] != b"\x93\xcf" or data[10:12] != b"\x00\xc4":
+        return 0
+    seal = data[13 + data[12] :]
+    if seal[:7] != b"\x98\xc0\xce\x00\x00\x00\x01" or len(seal) < _SEAL_HEAD:
+        return 0
+    path = seal[_SEAL_HEAD - 2] << 8 | seal[_SEAL_HEAD - 1]
+    return int(len(seal) == _SEAL_HEAD + path + _SEAL_END)
 
 
 def _first_bundle(raw: bytes) -> list[tuple[object, bytes]]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 SERVER_CORE: Final = "0"
 GENERATOR_CORE: Final = "1"
 START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 60.0
 
 
 class BenchFailed(Exception):
@@ -28,18 +29,20 @@ def biaoshi(*arguments: str) -> list[str]:
 
 
 class Node:
-    """A secondary node for 88.118 in ``directory``; ``core`` pins all its processes."""
+    """A node in ``directory``, a secondary for 88.118 unless another role and zone are given; ``core`` pins all its
+    processes."""
 
-    def __init__(self, directory: Path, core: str | None) -> None:
+    def __init__(self, directory: Path, core: str | None, role: str = "secondary", *options: str) -> None:
         self.directory = directory
         self.anchor = directory / "anchor.toml"
         self._core = core
+        self._make = ("init", role, *(options or ("--prefix", "88.118")))
         self._process: subprocess.Popen[bytes] | None = None
         self._run: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.directory, ignore_errors=True)
-        arguments = biaoshi("init", "secondary", "--prefix", "88.118", "--dir", str(self.directory), "--port", "0")
+        arguments = biaoshi(*self._make, "--dir", str(self.directory), "--port", "0")
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
         config = self.directory / "biaoshi.toml"
         # Sealed and unsealed answers are compared on one node.
@@ -52,7 +55,9 @@ class Node:
         run = self.directory / "run.json"
         while not run.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise BenchFailed("the node did not start:\n" + (self.directory / "log").read_text("utf-8"))
+                said = (self.directory / "log").read_text("utf-8")
+                self.__exit__()
+                raise BenchFailed("the node did not start:\n" + said)
             time.sleep(0.05)
         self._run = json.loads(run.read_text("utf-8"))
         return self
@@ -60,13 +65,17 @@ class Node:
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(START_SECONDS)
+            self._process.wait(STOP_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def port(self, side: str) -> int:
         """The port of ``resolver`` or ``registry``."""
         port: int = self._run[side][1]
         return port
+
+    def address(self, side: str) -> str:
+        """``host:port`` of ``resolver`` or ``registry``."""
+        return f"127.0.0.1:{self.port(side)}"
 
     def load(self, file: Path) -> None:
         """Import a file, quietly."""

@@ -45,14 +45,20 @@ class Redis:
         self._process = subprocess.Popen(
             pinned(SERVER_CORE, ["redis-server", "--port", self._port, *options]), stdout=subprocess.DEVNULL
         )
+        try:
+            self._wait()
+            self._load()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait(self) -> None:
         for _ in range(100):
             if self._command("ping").strip() == b"PONG":
-                break
+                return
             time.sleep(0.05)
-        else:
-            raise BenchFailed("redis-server did not start")
-        self._load()
-        return self
+        raise BenchFailed("redis-server did not start")
 
     def __exit__(self, *exc: object) -> None:
         self._process.terminate()

@@ -42,6 +42,8 @@ TARGETS: Final = {
     "sealed_over_unsealed": Target(0.85),
     "tcp_50x64_over_redis_p32": Target(1.0),
     "many_100_over_redis_mget100": Target(1.0),
+    "recursive_50x64": Target(250_000),
+    "recursive_cold_ms": Target(3.0, most=True),
     "import_rows_per_s": Target(120_000),
     "bytes_per_record": Target(75, most=True),
     "register_single_per_s": Target(5_000),

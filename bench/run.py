@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import redis_peer
+from bench import recursion, redis_peer
 from bench.dataset import write_uniform_csv
 from bench.environment import describe, fsync_ms, steal_seconds
 from bench.node import SERVER_CORE, BenchFailed, Node, biaoshi, generate
@@ -51,7 +51,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
-    parser.add_argument("--only", choices=["lookups", "import"], help="one part only")
+    parser.add_argument("--only", choices=["lookups", "recursion", "import"], help="one part only")
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
     work = BUILD / "bench"
@@ -61,9 +61,12 @@ def main() -> None:
     begin, stolen = time.monotonic(), steal_seconds()
     figures: list[Figure] = []
     try:
-        if options.only != "import":
+        if options.only in (None, "lookups"):
             figures += measure_lookups(work, sizes)
-        if options.only != "lookups":
+        if options.only in (None, "recursion"):
+            _say("a recursive node before three authorities")
+            figures += recursion.measure_recursion(work, recursion.QUICK if options.quick else recursion.FULL)
+        if options.only in (None, "import"):
             figures += measure_import(work, sizes)
     except BenchFailed as error:
         sys.exit(f"the benchmark failed: {error}")

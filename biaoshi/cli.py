@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+import biaoshi.delegation.cli
+import biaoshi.rolling.cli
 import registry.cli
 import resolver.cli
-from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, ONLINE_DAYS, WRITER_KEY, ZONE_KEY, make_node, renew_node
+from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, make_recursive, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
 from config.load import ROLES, BadConfiguration, load_settings
@@ -20,6 +22,7 @@ from config.process import run
 from protocol.errors import BiaoshiError
 from protocol.signatures import SigningKey
 from protocol.status import Exit
+from registry.statistics.cli import connect, show_top
 
 app = typer.Typer(
     help="Biaoshi 标识: a node of an industrial-internet identifier system. 工业互联网标识解析节点。",
@@ -32,16 +35,25 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: biaoshi init secondary --prefix 88.118 --dir ./node")
+@app.command(
+    epilog="Examples: biaoshi init secondary --prefix 88.118 --dir ./node  |  "
+    "biaoshi init recursive --anchor top/anchor.toml --root 127.0.0.1:26410 --dir ./recursive"
+)
 def init(
     role: Annotated[str, typer.Argument(help=" or ".join(ROLES))],
-    prefix: Annotated[
-        str,
-        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
-    ],
     directory: Annotated[
         Path, typer.Option("--dir", help="A new or empty directory for keys, configuration and store.")
     ],
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="The zone this node is authoritative for, for example 88.118; for a top also '', the root."),
+    ] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(envvar="BIAOSHI_ANCHOR", help="For a recursive node: the top node's anchor file.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option(help="For a recursive node: an address of the top node; may be repeated.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65_534, help="Resolver port (registry: the next). 0: free ones.")
     ] = None,
@@ -54,6 +66,16 @@ def init(
         raise typer.BadParameter(
             f"'{role}' is no role this version serves; it is {' or '.join(ROLES)}", param_hint="ROLE"
         )
+    if role == "recursive":
+        if prefix or anchor is None or not root:
+            raise typer.BadParameter("a recursive node is made with --anchor and --root, and has no --prefix")
+        path = make_recursive(anchor, root, directory, port=port)
+        print((_RECURSIVE_ZH if language() == "zh" else _RECURSIVE_EN).format(
+            directory, path, directory / ANCHOR_NAME, anchor
+        ))  # fmt: skip
+        return
+    if prefix is None:
+        raise typer.BadParameter(f"a {role} node is made with --prefix", param_hint="--prefix")
     path = make_node(role, prefix, directory, port=port)
     print((_MADE_ZH if language() == "zh" else _MADE_EN).format(
         directory, path, directory / ANCHOR_NAME, directory / ZONE_KEY, directory / WRITER_KEY
@@ -74,6 +96,18 @@ _MADE_ZH = """节点已创建：{0}
 启动：biaoshi serve --config {1}"""
 
 
+_RECURSIVE_EN = """recursive node made in {0}
+  configuration  {1}
+  trust anchor   {3} is what clients need; its answers carry the proof
+  its own anchor {2}, for clients that trust this node and leave the proof to it
+start it: biaoshi serve --config {1}"""
+_RECURSIVE_ZH = """递归节点已创建：{0}
+  配置          {1}
+  信任锚        客户端使用 {3} 即可，应答自带证明
+  自身信任锚    {2}（供信任本节点、由其代为验证的客户端使用）
+启动：biaoshi serve --config {1}"""
+
+
 @app.command(epilog=f"Example: biaoshi serve --config node/{CONFIG_NAME}")
 def serve(
     config: Annotated[Path, typer.Option(help="The node's configuration file.")] = Path(CONFIG_NAME),
@@ -91,15 +125,22 @@ def renew(
     zone_key: Annotated[
         Path | None, typer.Option(help=f"The zone's secret key. Default: {ZONE_KEY} beside it.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3_650, help="How long the new key is valid.")] = ONLINE_DAYS,
+    days: Annotated[
+        float | None, typer.Option(min=0.0001, max=3_650, help="How long it is valid. Default: [keys] online_days.")
+    ] = None,
 ) -> None:
-    """Make a new online key, signed by the zone key. Restart the node to use it.
+    """Make a new online key, signed by the zone key. A running node takes it up by itself.
 
-    生成由区域密钥签发的新在线密钥，重启节点后生效。
+    生成由区域密钥签发的新在线密钥，运行中的节点会自动启用。
     """
     settings = load_settings(config)
-    claim = renew_node(settings, zone_key or settings.path(ZONE_KEY), days)
-    print(f"online key {claim.key.id.hex()} valid for {days} days; restart the node to use it")
+    days = days or settings.keys.online_days
+    claim = renew_node(settings, zone_key or settings.path(settings.keys.zone_secret), days)
+    print((_RENEWED_ZH if language() == "zh" else _RENEWED_EN).format(claim.key.id.hex(), f"{days:g}"))
+
+
+_RENEWED_EN = "online key {} valid for {} days; a running node takes it up by itself"
+_RENEWED_ZH = "在线密钥 {} 已生成，有效期 {} 天，运行中的节点会自动启用"
 
 
 @app.command(epilog="Example: biaoshi key keys/writer.pem")
@@ -116,8 +157,38 @@ def key(
     print(SigningKey(read_secret(file)).public)
 
 
+@app.command(
+    epilog="Examples: biaoshi status --node ./node  |  biaoshi status --top --node ./top  |  "
+    "biaoshi status --top --zone 88.118 --hours 24 --json --node ./top"
+)
+def status(
+    server: resolver.cli.Server = None,
+    anchor: resolver.cli.AnchorOption = None,
+    node: resolver.cli.Node = None,
+    as_json: resolver.cli.AsJson = False,
+    top: Annotated[bool, typer.Option("--top", help="The sums of all secondaries, as they told them here.")] = False,
+    zone: Annotated[str | None, typer.Option(help="With --top: the hours and enterprises of one of them.")] = None,
+    hours: Annotated[int, typer.Option(min=1, help="With --zone: how many hours back.")] = 24,
+    registry_option: registry.cli.RegistryOption = None,
+    key: registry.cli.KeyOption = None,
+) -> None:
+    """Show what a node says of itself: zone, registrations, store size. With --top: what its children reported to it.
+
+    显示节点状态：区域、注册数量与存储大小。加 --top 显示各下级节点上报的统计汇总。
+    """
+    if top:
+        show_top(connect(registry_option, anchor, key, node), zone, hours, as_json)
+    elif zone is not None:
+        raise typer.BadParameter("--zone goes with --top")
+    else:
+        resolver.cli.status(server, anchor, node, as_json)
+
+
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
+app.add_typer(biaoshi.delegation.cli.app, name="delegate")
+app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
+app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
 
 
 def main() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from config.keyfiles import AnchorFile, make_seed, read_secret, write_anchor, write_secret
+from biaoshi.online import OnlineKeys
+from config.keyfiles import AnchorFile, make_seed, read_anchor, read_secret, write_anchor, write_secret
 from config.load import fill, template, toml_string
 from config.settings import Settings
+from protocol.address import parse_address
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_prefix_text, normal_zone_text
 from protocol.signatures import SigningKey
@@ -35,6 +38,7 @@ ONLINE_DAYS: Final = 90
 
 CONFIG_NAME: Final = "biaoshi.toml"
 ANCHOR_NAME: Final = "anchor.toml"
+TOP_ANCHOR_NAME: Final = "top-anchor.toml"
 ZONE_KEY: Final = "keys/zone.pem"
 WRITER_KEY: Final = "keys/writer.pem"
 
@@ -51,10 +55,14 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
         zone_key = _make_key(directory / ZONE_KEY)
         writer_key = _make_key(directory / WRITER_KEY)
         name = f"{role}-{zone or 'root'}"[:64]
-        renew(zone, name, directory / ZONE_KEY, directory / "keys/online.pem", directory / "keys/online.statement")
+        OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
+            zone, name, zone_key, int(time.time()), ONLINE_DAYS
+        )
         write_anchor(directory / ANCHOR_NAME, AnchorFile(zone, str(zone_key.public)))
         LmdbStore(directory / "store").close()
-        options = {"node.prefix": toml_string(zone), "node.name": toml_string(name)}
+        options = {
+            "node.prefix": toml_string(zone), "node.name": toml_string(name), "keys.zone": f'["{zone_key.public}"]'
+        }  # fmt: skip
         if port is not None:
             options["resolver.port"] = str(port)
             options["registry.port"] = str(port + 1 if port else 0)
@@ -63,7 +71,7 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
             f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\n'
             f"prefixes = [{toml_string(zone)}]\n"
         )
-        text = fill(template(role), options).replace("\n[log]", f"{writers}\n[log]")
+        text = fill(template(role), options).replace("\n[statistics]", f"{writers}\n[statistics]")
         path = directory / CONFIG_NAME
         path.write_text(text, "utf-8")
     except OSError as error:
@@ -71,32 +79,51 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
     return path
 
 
-def renew(zone: str, name: str, zone_key: Path, online: Path, statement: Path, days: int = ONLINE_DAYS) -> OnlineKey:
-    """Make a new online key and have the zone key sign for it; the old one is replaced. The node takes it up when
-    it is started again."""
-    signer = SigningKey(read_secret(zone_key))
-    seed = make_seed()
-    now = int(time.time())
-    # An hour back, for clients whose clock is behind.
-    claim = OnlineKey(zone, name, SigningKey(seed).public, now - 3_600, now + days * 86_400)
-    fresh_key, fresh_statement = online.with_suffix(".new"), statement.with_suffix(".new-statement")
-    fresh_key.unlink(missing_ok=True)
-    write_secret(fresh_key, seed)
-    fresh_statement.write_bytes(claim.sign(signer))
-    os.replace(fresh_key, online)
-    os.replace(fresh_statement, statement)
-    return claim
-
-
-def renew_node(settings: Settings, zone_key: Path, days: int) -> OnlineKey:
-    """Renew the online key of a configured node. Raises :class:`SettingsError`."""
-    zone = normal_zone_text(settings.node.prefix)
-    online, statement = settings.path(settings.keys.online), settings.path(settings.keys.statement)
+def make_recursive(anchor: Path, roots: Sequence[str], directory: Path, *, port: int | None = None) -> Path:
+    """Make a recursive node in ``directory``: a zone key of its own, whose anchor is for those who trust the node,
+    and a copy of the top node's ``anchor``. Returns the configuration file. Raises :class:`SettingsError`,
+    :class:`~config.keyfiles.BadKeyFile`."""
+    top = read_anchor(anchor)
+    addresses = [str(parse_address(root)) for root in roots]
     try:
-        return renew(zone, settings.node.name, zone_key, online, statement, days)
+        if directory.exists() and any(directory.iterdir()):
+            raise SettingsError(NOT_EMPTY, path=str(directory))
+        (directory / "keys").mkdir(parents=True, exist_ok=True)
+        os.chmod(directory / "keys", 0o700)
+        zone_key = _make_key(directory / ZONE_KEY)
+        name = "recursive"
+        OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
+            "", name, zone_key, int(time.time()), ONLINE_DAYS
+        )
+        write_anchor(directory / ANCHOR_NAME, AnchorFile("", str(zone_key.public)))
+        write_anchor(directory / TOP_ANCHOR_NAME, top)
+        options = {
+            "node.name": toml_string(name),
+            "keys.zone": f'["{zone_key.public}"]',
+            "recursion.roots": f"[{', '.join(map(toml_string, addresses))}]",
+        }
+        if port is not None:
+            options["resolver.port"] = str(port)
+        path = directory / CONFIG_NAME
+        path.write_text(fill(template("recursive"), options), "utf-8")
     except OSError as error:
-        path = error.filename or statement
+        raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
+    return path
+
+
+def renew_node(settings: Settings, zone_key: Path, days: float) -> OnlineKey:
+    """Make a new online key of a configured node and put it in use. Raises :class:`SettingsError`,
+    :class:`~config.keyfiles.BadKeyFile`."""
+    zone = normal_zone_text(settings.node.prefix)
+    signer = SigningKey(read_secret(zone_key))
+    keys = OnlineKeys(settings.path(settings.keys.online), settings.path(settings.keys.statement))
+    try:
+        claim = keys.prepare(zone, settings.node.name, signer, int(time.time()), days)
+        keys.use(claim.key.id)
+    except OSError as error:
+        path = error.filename or keys.statement
         raise SettingsError(CANNOT_WRITE, path=str(path), reason=error.strerror or str(error)) from error
+    return claim
 
 
 def _make_key(path: Path) -> SigningKey:

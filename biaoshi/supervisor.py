@@ -1,8 +1,8 @@
 """``biaoshi serve``: starts a node's processes, restarts those that die, stops them together.
 
-One registry process, the only writer, and the configured number of resolver workers. The registry is up before the
-workers start, so that the store is there; on SIGTERM or SIGINT all are asked to finish what they have taken, and after
-``GRACE_SECONDS`` made to.
+One registry process, the only writer, and the configured number of resolver workers; a recursive node has only these.
+The registry is up before the workers start, so that the store is there; on SIGTERM or SIGINT all are asked to finish
+what they have taken, and after ``GRACE_SECONDS`` made to.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -19,14 +20,15 @@ from typing import Final
 
 import structlog
 
+from biaoshi.upkeep import Upkeep
 from config.keyfiles import read_identity
 from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_zone_text
-from protocol.node import check_own_key
-from protocol.signatures import SigningKey
+from protocol.node import own_keys
 from protocol.status import Status
+from resolver.recursion.worker import check_recursion
 
 START_SECONDS: Final = 30.0
 """How long a process may take to serve; opening a large store after a crash takes the longest."""
@@ -64,9 +66,11 @@ class _Process:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._serves = False
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises :class:`SettingsError`."""
+        self._serves = False
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -82,6 +86,12 @@ class _Process:
         if line != b"ready\n":
             await self._end()
             raise SettingsError(NOT_STARTED, process=self.name)
+        self._serves = True
+
+    def take_up(self) -> None:
+        """Have it take up renewed keys; one that is only starting reads them anyway."""
+        if self._serves and self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
 
     async def watch(self) -> None:
         """Start it again whenever it dies."""
@@ -127,37 +137,48 @@ class _Process:
 async def supervise(settings: Settings, config: Path) -> None:
     """Run a node until SIGTERM or SIGINT. Raises :class:`SettingsError` where it cannot start."""
     log = set_up_log(settings.log, "supervisor")
-    identity = read_identity(settings)
     zone = normal_zone_text(settings.node.prefix)
-    check_own_key(identity.statement, SigningKey(identity.seed).public, zone, int(time.time()))
+    recursive = settings.node.role == "recursive"
+    if recursive:
+        check_recursion(settings)
+    own_keys(zone, *read_identity(settings), now=int(time.time()))
     stop = stop_event()
     resolver, registry = settings.resolver, settings.registry
     with contextlib.ExitStack() as reserved:
         resolver_port = _reserve(reserved, resolver.host, resolver.port, datagrams=True)
-        registry_port = _reserve(reserved, registry.host, registry.port, datagrams=False)
-        processes = [_Process("registry", "registry.server", config, registry_port, log)]
+        registry_port = 0 if recursive else _reserve(reserved, registry.host, registry.port, datagrams=False)
+        processes = [] if recursive else [_Process("registry", "registry.server", config, registry_port, log)]
+        worker = "resolver.recursion.worker" if recursive else "resolver.worker"
         processes += [
-            _Process(f"resolver-{i + 1}", "resolver.worker", config, resolver_port, log)
-            for i in range(resolver.workers)
+            _Process(f"resolver-{i + 1}", worker, config, resolver_port, log) for i in range(resolver.workers)
         ]
         watchers: list[asyncio.Task[None]] = []
         try:
             for process in processes:
                 await process.start()
                 watchers.append(asyncio.create_task(process.watch()))
+            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
+            watchers.append(asyncio.create_task(upkeep.run()))
             _note_run(settings, resolver_port, registry_port, processes)
-            log.info("node is up", zone=zone, resolver=f"{resolver.host}:{resolver_port}",
-                     registry=f"{registry.host}:{registry_port}", workers=resolver.workers)  # fmt: skip
+            doors = {"resolver": f"{resolver.host}:{resolver_port}"}
+            if not recursive:
+                doors["registry"] = f"{registry.host}:{registry_port}"
+            log.info("node is up", zone=zone, **doors, workers=resolver.workers)
             await stop.wait()
             log.info("node is stopping")
         finally:
             # Readers first: while they drain, nothing new is written that they would have to show.
-            await asyncio.gather(*(process.stop() for process in processes[1:]))
-            await processes[0].stop()
+            await asyncio.gather(*(process.stop() for process in processes[not recursive :]))
+            await asyncio.gather(*(process.stop() for process in processes[: not recursive]))
             for watcher in watchers:
                 watcher.cancel()
             settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
+
+
+def _take_up(processes: list[_Process]) -> None:
+    for process in processes:
+        process.take_up()
 
 
 def _reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:
@@ -197,7 +218,7 @@ def _note_run(settings: Settings, resolver_port: int, registry_port: int, proces
     run = {
         "pid": os.getpid(),
         "resolver": [settings.resolver.host, resolver_port],
-        "registry": [settings.registry.host, registry_port],
+        **({"registry": [settings.registry.host, registry_port]} if registry_port else {}),
         "processes": {process.name: process.pid for process in processes},
     }
     temporary = settings.run_path.with_suffix(".tmp")

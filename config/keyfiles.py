@@ -6,11 +6,14 @@ file of two lines that may be given to anybody.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import msgpack
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -41,10 +44,11 @@ class BadKeyFile(Exception):
 
 
 class AnchorFile(NamedTuple):
-    """What an anchor file says: the zone's prefix and its public key as text."""
+    """What an anchor file says: the zone's prefix and its public key as text, and the next one while they change."""
 
     prefix: str
     key: str
+    next: str | None = None
 
 
 def make_seed() -> bytes:
@@ -61,11 +65,19 @@ def write_secret(path: Path, seed: bytes) -> None:
     except FileExistsError:
         raise BadKeyFile(f"{path} exists already; it is not overwritten", f"{path} 已存在，不会覆盖") from None
     except OSError as error:
-        raise BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+        raise _unwritable(path, error) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink()  # half a key would stand in the way of a whole one
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> BadKeyFile:
+    return BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}")
 
 
 def read_secret(path: Path) -> bytes:
@@ -92,19 +104,72 @@ def read_secret(path: Path) -> bytes:
 
 
 class Identity(NamedTuple):
-    """The files by which a node proves who it is: the online key's seed, its statement, the delegations above."""
+    """The files by which a node proves who it is: the seed of the online key in use; statements for it and for those
+    before and after it; the delegations above; the zone's public keys as text; successions of its key as anchor."""
 
     seed: bytes
-    statement: bytes
+    statements: tuple[bytes, ...]
     delegations: tuple[bytes, ...]
+    zone_keys: tuple[str, ...]
+    successions: tuple[bytes, ...]
 
 
 def read_identity(settings: Settings) -> Identity:
     """Read what ``[keys]`` names. Raises :class:`BadKeyFile`."""
     keys = settings.keys
     seed = read_secret(settings.path(keys.online))
-    statement, *delegations = (_read(settings.path(name)) for name in (keys.statement, *keys.delegations))
-    return Identity(seed, statement, tuple(delegations))
+    statements = [_read(settings.path(keys.statement))]
+    for path in other_statements(settings.path(keys.statement)):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: it is not shown any more
+            statements.append(path.read_bytes())
+    delegations = read_delegations(settings.path(keys.delegations))
+    successions = read_delegations(settings.path(keys.successions))
+    return Identity(seed, tuple(statements), delegations, tuple(keys.zone), successions)
+
+
+def statement_beside(statement: Path, key_id: str) -> Path:
+    """Where a statement for another online key lies: beside the one that ``[keys]`` names, with the key's id."""
+    return statement.with_name(f"{statement.stem}-{key_id}{statement.suffix}")
+
+
+def other_statements(statement: Path) -> list[Path]:
+    """The statements that lie beside the one that ``[keys]`` names: for keys before and after the one in use."""
+    return sorted(statement.parent.glob(f"{statement.stem}-*{statement.suffix}"))
+
+
+def read_delegations(path: Path) -> tuple[bytes, ...]:
+    """The statements in a file of delegations, one behind the other; none where there is no file. Raises
+    :class:`BadKeyFile`."""
+    if not path.exists():
+        return ()
+    raw = _read(path)
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(raw)
+    ends = [0]
+    try:
+        while ends[-1] < len(raw):
+            unpacker.skip()
+            ends.append(unpacker.tell())
+    except (msgpack.UnpackException, ValueError):
+        raise BadKeyFile(
+            f"{path} holds no delegations; fetch them again with 'biaoshi delegate fetch'",
+            f"{path} 不是授权文件，请用 biaoshi delegate fetch 重新获取",
+        ) from None
+    return tuple(raw[begin:end] for begin, end in pairwise(ends))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in its place as a whole: whoever reads it has the old one or the new one, also after a power failure.
+    Raises :class:`BadKeyFile`."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise BadKeyFile(f"{path} cannot be written: {error.strerror}", f"{path} 无法写入：{error.strerror}") from None
 
 
 def _read(path: Path) -> bytes:
@@ -121,7 +186,9 @@ def write_anchor(path: Path, anchor: AnchorFile) -> None:
         "# 信任锚：持有此文件即可离线验证本区域及其下级的全部应答。\n"
         f'prefix = {toml_string(anchor.prefix)}\nkey = "{anchor.key}"\n'
     )
-    path.write_text(text, "utf-8")
+    if anchor.next is not None:
+        text += f'next = "{anchor.next}"\n'
+    write_whole(path, text.encode())
 
 
 def read_anchor(path: Path) -> AnchorFile:
@@ -133,15 +200,15 @@ def read_anchor(path: Path) -> AnchorFile:
             f"the anchor file {path} cannot be read: {error.strerror}; name it with --anchor, or a node with --node",
             f"无法读取信任锚文件 {path}：{error.strerror}；请用 --anchor 指定，或用 --node 指定节点目录",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         raise BadKeyFile(
             f"{path} is no anchor file: two lines of TOML, prefix and key",
             f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
         ) from None
-    prefix, key = raw.get("prefix"), raw.get("key")
-    if not isinstance(prefix, str) or not isinstance(key, str):
+    prefix, key, following = raw.get("prefix"), raw.get("key"), raw.get("next")
+    if not isinstance(prefix, str) or not isinstance(key, str) or not isinstance(following, str | None):
         raise BadKeyFile(
             f"{path} is no anchor file: two lines of TOML, prefix and key",
             f"{path} 不是信任锚文件：应为两行 TOML，prefix 与 key",
         )
-    return AnchorFile(prefix, key)
+    return AnchorFile(prefix, key, following)

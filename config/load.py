@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from importlib.resources import files
@@ -12,11 +13,20 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 import msgspec
 
-from config.settings import Role, Settings
+from config.settings import RegistrySettings, ResolverSettings, Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
-_WRITER_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")
+_NOT_IN_THE_FILE: Final = ("directory", "file")
+_PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
+
+
+_INDUSTRY = re.compile(r"[A-T](?:\d{2})?", re.ASCII)
+
+MAX_INDUSTRIES: Final = 120
+"""Industries that may be told apart: one report has room for 128."""
 
 
 class Problem(NamedTuple):
@@ -63,13 +73,14 @@ def load_settings(path: Path) -> Settings:
         ) from None
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadConfiguration(path, [Problem("", f"it is not TOML: {error}", f"不是合法的 TOML：{error}")]) from None
     problems: list[Problem] = []
-    settings = _section(Settings, {**raw, "directory": str(path.resolve().parent)}, "", problems)
+    settings = _section(Settings, raw, "", problems)
     problems += _meaning(raw)
     if problems or not isinstance(settings, Settings):
         raise BadConfiguration(path, problems)
+    settings.directory, settings.file = str(path.resolve().parent), path.name
     return settings
 
 
@@ -80,7 +91,8 @@ def template(role: str) -> str:
 
 def toml_string(text: str) -> str:
     """``text`` as a TOML string."""
-    return json.dumps(text, ensure_ascii=False)  # the escapes of JSON are TOML's as well
+    # The escapes of JSON are TOML's as well; TOML wants one more.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def fill(text: str, options: dict[str, str]) -> str:
@@ -101,12 +113,24 @@ def fill(text: str, options: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def put_option(path: Path, option: str, value: str) -> None:
+    """Put another value (TOML) behind an option, ``section.option``, of a configuration file, which stays as it is
+    otherwise. Raises :class:`BadConfiguration`."""
+    try:
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(fill(path.read_text("utf-8"), {option: value}), "utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        en, zh = f"it cannot be written: {error.strerror}", f"无法写入：{error.strerror}"
+        raise BadConfiguration(path, [Problem("", en, zh)]) from None
+
+
 def _section(type_: Any, raw: dict[str, Any], where: str, problems: list[Problem]) -> Any:
     """Convert one table field by field, so that one problem does not hide the next; None where there were any."""
     hints = get_type_hints(type_, include_extras=True)
-    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    fields = {field.name: field for field in msgspec.structs.fields(type_) if field.name not in _NOT_IN_THE_FILE}
     before = len(problems)
-    for name in raw.keys() - fields.keys():
+    for name in [one for one in raw if one not in fields]:
         close = difflib.get_close_matches(name, fields, n=1)
         en = f"; did you mean '{close[0]}'?" if close else ""
         zh = f"，是否应为“{close[0]}”？" if close else ""
@@ -155,8 +179,33 @@ def _unfit(name: str, raw: Any, hint: Any, message: str) -> Problem:
     if get_origin(hint) is Literal:
         choices = ", ".join(get_args(hint))
         return Problem(name, f"{raw!r} is not one of {choices}", f"{raw!r} 不在可选值之内：{choices}")
-    reason = message.split(" - at ")[0].replace("`", "")  # the library's sentence without its path notation
-    return Problem(name, f"{raw!r} will not do: {reason}", f"{raw!r} 不合法：{reason}")
+    reason, _, place = message.partition(" - at `$")
+    if place and isinstance(raw, list):  # an entry of a list: [2]
+        place = place.rstrip("`")
+        name, raw = name + place, raw[int(place.strip("[]"))]
+    en, zh = _wanted(reason)
+    return Problem(name, f"{raw!r} will not do: {en}", f"{raw!r} 不合法：{zh}")
+
+
+_WANTED: Final[dict[str, tuple[str, str]]] = {
+    r"Expected `int` >= (\d+)": ("it is at least {}", "不得小于 {}"),
+    r"Expected `int` <= (\d+)": ("it is at most {}", "不得大于 {}"),
+    r"Expected `str` of length >= 1": ("it must not be empty", "不能为空"),
+    r"Expected `str` of length <= (\d+)": ("it has at most {} characters", "最多 {} 个字符"),
+    r"Expected `array` of length >= 1": ("at least one is needed", "至少需要一项"),
+    r"Expected `int`.*": ("write a whole number, like 26410", "应为整数，如 26410"),
+    r"Expected `bool`.*": ("write true or false", "应为 true 或 false"),
+    r"Expected `str`.*": ('write text between quotes, like "text"', '应为带引号的文本，如 "text"'),
+    r"Expected `array`.*": ('write a list, like ["one", "two"]', '应为列表，如 ["one", "two"]'),
+}
+"""The library's sentences, and ours for them."""
+
+
+def _wanted(reason: str) -> tuple[str, str]:
+    for pattern, (en, zh) in _WANTED.items():
+        if found := re.fullmatch(pattern, reason):
+            return en.format(*found.groups()), zh.format(*found.groups())
+    return reason, reason
 
 
 def _meaning(raw: dict[str, Any]) -> list[Problem]:
@@ -165,8 +214,8 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    is_root = prefix == "" and node.get("role") == "top"
-    zone = prefix.upper() if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
+    is_root = prefix == "" and node.get("role") in ("top", "recursive")
+    zone = _normal(prefix) if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
             "node.prefix",
@@ -174,30 +223,106 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             "empty, is for the role top",
             f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节；空前缀（根）仅用于 top 角色",
         ))  # fmt: skip
-    port = registry.get("port")
-    if port and port == resolver.get("port") and registry.get("host") == resolver.get("host"):
+    problems += _recursion_meaning(node, raw.get("recursion"))
+    problems += _address_meaning(resolver, registry)
+    problems += _keys_meaning(_table(raw, "keys"))
+    writers = registry.get("writers")
+    seen: dict[str, str] = {}
+    for i, writer in enumerate(writers if isinstance(writers, list) else []):
+        if isinstance(writer, dict):
+            problems += _writer_meaning(writer, f"registry.writers[{i}]", zone, seen)
+    return problems + _industry_meaning(_table(raw, "statistics").get("industries"), zone)
+
+
+def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list[Problem]:
+    problems = [
+        Problem(f"{name}.host", f"{host!r} is no host name and no address", f"{host!r} 不是主机名，也不是地址")
+        for name, table in (("resolver", resolver), ("registry", registry))
+        if isinstance(host := table.get("host"), str) and not _is_host(host)
+    ]
+    host, port = (registry.get(name, getattr(RegistrySettings(), name)) for name in ("host", "port"))
+    other_host, other_port = (resolver.get(name, getattr(ResolverSettings(), name)) for name in ("host", "port"))
+    if port and port == other_port and (host == other_host or host in _ANY_ADDRESS or other_host in _ANY_ADDRESS):
         problems.append(Problem(
             "registry.port", f"{port} is resolver.port as well; the two need their own",
             f"{port} 与 resolver.port 相同，两者须使用不同端口",
         ))  # fmt: skip
-    writers = registry.get("writers")
-    for i, writer in enumerate(writers if isinstance(writers, list) else []):
-        if isinstance(writer, dict):
-            problems += _writer_meaning(writer, f"registry.writers[{i}]", zone)
     return problems
 
 
-def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None) -> list[Problem]:
+def _recursion_meaning(node: dict[str, Any], recursion: Any) -> list[Problem]:
+    if node.get("role") != "recursive":
+        if recursion is None:
+            return []
+        return [Problem("recursion", "this section is for the role recursive", "此配置段仅用于 recursive 角色")]
+    problems: list[Problem] = []
+    if node.get("prefix"):
+        en = "a recursive node has no zone of its own; leave the prefix empty"
+        problems.append(Problem("node.prefix", en, "递归节点没有自己的区域，前缀应为空"))
+    table = recursion if isinstance(recursion, dict) else {}
+    if not table.get("anchor"):
+        en = "name the trust anchor file of the top node, from which everything is verified"
+        problems.append(Problem("recursion.anchor", en, "请指定顶级节点的信任锚文件，一切验证由此开始"))
+    if not table.get("roots"):
+        en = "name at least one address of the top node, host:port"
+        problems.append(Problem("recursion.roots", en, "请至少写一个顶级节点的地址（主机:端口）"))
+    return problems
+
+
+def _industry_meaning(industries: Any, zone: str | None) -> list[Problem]:
+    problems: list[Problem] = []
+    for prefix, code in industries.items() if isinstance(industries, dict) else ():
+        where = f"statistics.industries.{prefix}"
+        if zone is not None and not _lies_in(prefix.upper(), zone):
+            problems.append(Problem(
+                where, f"it does not lie in this node's zone '{zone}'", f"不在本节点的区域“{zone}”之内"
+            ))  # fmt: skip
+        if isinstance(code, str) and not _INDUSTRY.fullmatch(code):
+            problems.append(Problem(
+                where, f"{code!r} is no industry of GB/T 4754: a section from A to T and a division, like C34",
+                f"{code!r} 不是 GB/T 4754 行业代码：应为门类字母 A–T 加两位大类，如 C34",
+            ))  # fmt: skip
+    if isinstance(industries, dict) and len(set(map(str, industries.values()))) > MAX_INDUSTRIES:
+        problems.append(Problem(
+            "statistics.industries", f"more than {MAX_INDUSTRIES} industries; GB/T 4754 has 97 divisions",
+            f"行业超过 {MAX_INDUSTRIES} 个，GB/T 4754 只有 97 个大类",
+        ))  # fmt: skip
+    return problems
+
+
+def _keys_meaning(keys: dict[str, Any]) -> list[Problem]:
+    zone, parent = keys.get("zone"), keys.get("parent")
+    problems = [
+        Problem(f"keys.zone[{i}]", "a public key looks like ed25519: and 44 characters of base64",
+                "公钥应为 ed25519: 加 44 个 base64 字符")
+        for i, key in enumerate(zone if isinstance(zone, list) else [])
+        if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key)
+    ]  # fmt: skip
+    if isinstance(parent, str) and parent and not _ADDRESS.fullmatch(parent):
+        problems.append(Problem(
+            "keys.parent", f"{parent!r} is no address; write host, host:port or [IPv6]:port",
+            f"{parent!r} 不是合法的地址，请写成 主机、主机:端口 或 [IPv6]:端口",
+        ))  # fmt: skip
+    return problems
+
+
+def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: dict[str, str]) -> list[Problem]:
+    """``seen``: the keys of the writers before this one, and where they stand."""
     problems: list[Problem] = []
     key, prefixes = writer.get("key"), writer.get("prefixes")
-    if isinstance(key, str) and not _WRITER_KEY.fullmatch(key):
+    if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key):
         problems.append(Problem(
             f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
             "公钥应为 ed25519: 加 44 个 base64 字符",
         ))  # fmt: skip
+    elif isinstance(key, str) and seen.setdefault(key, where) != where:
+        problems.append(Problem(
+            f"{where}.key", f"{seen[key]} has this key already; list all its prefixes there",
+            f"{seen[key]} 已使用此公钥，请把其全部前缀写在那里",
+        ))  # fmt: skip
     foreign = [
         below for below in (prefixes if isinstance(prefixes, list) else [])
-        if zone is not None and isinstance(below, str) and not _lies_in(below.upper(), zone)
+        if zone is not None and isinstance(below, str) and not _lies_in(_normal(below), zone)
     ]  # fmt: skip
     problems += [
         Problem(f"{where}.prefixes", f"'{below}' does not lie in this node's zone '{zone}'",
@@ -218,3 +343,16 @@ def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _is_prefix(text: str) -> bool:
     return _PREFIX.fullmatch(text) is not None and len(text.encode()) <= 64
+
+
+def _normal(prefix: str) -> str:
+    """The form in which prefixes compare: ASCII letters in upper case, others as they are."""
+    return prefix.encode().upper().decode()
+
+
+def _is_host(text: str) -> bool:
+    """Whether this may be looked up at all: what the resolver of names takes, whether there is such a host or not."""
+    try:
+        return bool(text.encode("idna")) and "\0" not in text
+    except UnicodeError:
+        return False

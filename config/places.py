@@ -51,6 +51,7 @@ def _running(node: Path | None, side: str) -> str | None:
     try:
         run: dict[str, Any] = json.loads((node / "run.json").read_text("utf-8"))
         host, port = run[side]
-    except (OSError, ValueError, KeyError):
+        bracketed = f"[{host}]" if ":" in host else host
+    except (OSError, ValueError, KeyError, TypeError):  # none there, or not written by a node
         return None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed}:{port}"

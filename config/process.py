@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from typing import Any
 
@@ -68,6 +68,11 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, event.set)
     return event
+
+
+def on_hangup(take_up: Callable[[], None]) -> None:
+    """Have ``take_up`` called at SIGHUP: keys or delegations were renewed."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, take_up)
 
 
 def say_ready() -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Role = Literal["top", "secondary", "enterprise"]
+Role = Literal["top", "secondary", "enterprise", "recursive"]
 
 
 class NodeSettings(msgspec.Struct, kw_only=True):
@@ -21,11 +22,17 @@ class NodeSettings(msgspec.Struct, kw_only=True):
 
 
 class KeySettings(msgspec.Struct, kw_only=True):
-    """[keys]: files that prove who this node is, relative to the configuration file."""
+    """[keys]: what proves who this node is; files are relative to the configuration file."""
 
+    zone: Annotated[list[str], msgspec.Meta(max_length=4)] = msgspec.field(default_factory=list)
+    zone_secret: str = "keys/zone.pem"
     online: str = "keys/online.pem"
     statement: str = "keys/online.statement"
-    delegations: list[str] = msgspec.field(default_factory=list)
+    online_days: Days = 90.0
+    delegations: str = "keys/delegations"
+    delegation_days: Days = 90.0
+    parent: str = ""
+    successions: str = "keys/successions"
 
 
 class ResolverSettings(msgspec.Struct, kw_only=True):
@@ -36,6 +43,16 @@ class ResolverSettings(msgspec.Struct, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     listing: bool = True
     unsealed: bool = False
+
+
+class RecursionSettings(msgspec.Struct, kw_only=True):
+    """[recursion]: where a recursive node begins, and how much it remembers."""
+
+    anchor: str = ""
+    roots: list[Annotated[str, msgspec.Meta(min_length=1)]] = msgspec.field(default_factory=list)
+    cache_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 1 << 28
+    stale_seconds: Annotated[int, msgspec.Meta(ge=0, le=2_592_000)] = 86_400
+    patience_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.5
 
 
 class WriterSettings(msgspec.Struct, kw_only=True):
@@ -54,6 +71,15 @@ class RegistrySettings(msgspec.Struct, kw_only=True):
     writers: list[WriterSettings] = msgspec.field(default_factory=list)
 
 
+class StatisticsSettings(msgspec.Struct, kw_only=True):
+    """[statistics]: what is counted by the hour, and to whom it is told."""
+
+    report_to: str = ""
+    anchor: str = "anchor.toml"
+    period: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 3_600
+    industries: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class LogSettings(msgspec.Struct, kw_only=True):
     """[log]: what is said on standard error."""
 
@@ -62,23 +88,36 @@ class LogSettings(msgspec.Struct, kw_only=True):
 
 
 class Settings(msgspec.Struct, kw_only=True):
-    """A whole configuration file. ``directory`` is where it lies: relative paths begin there."""
+    """A whole configuration file. ``directory`` is where it lies: relative paths begin there; ``file`` is its name."""
 
     node: NodeSettings
     keys: KeySettings = msgspec.field(default_factory=KeySettings)
+    recursion: RecursionSettings = msgspec.field(default_factory=RecursionSettings)
     resolver: ResolverSettings = msgspec.field(default_factory=ResolverSettings)
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
+    statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     directory: str = "."
+    file: str = ""
 
     def path(self, name: str) -> Path:
         """A path from the file, made absolute."""
         return Path(self.directory) / name
 
     @property
+    def file_path(self) -> Path:
+        """The configuration file itself."""
+        return self.path(self.file)
+
+    @property
     def store_path(self) -> Path:
         """The directory of the store."""
         return self.path(self.node.data)
+
+    @property
+    def counters_path(self) -> Path:
+        """The directory of the files in which the resolver workers count."""
+        return self.path("counters")
 
     @property
     def run_path(self) -> Path:

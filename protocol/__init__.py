@@ -17,6 +17,7 @@ come in as arguments, values and bytes go out. Read in this order:
 ``statements``   what zones sign: delegations, requests for these, online keys
 ``turn``         what one turn answers, on its way to be sealed
 ``trust``        all rules from the anchor to an answer
+``succession``   the anchor's key followed by another
 ``node``         what every node answers on every door
 ``answers``      what a verified response says about an identifier
 ``receipts``     a proof to keep

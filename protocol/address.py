@@ -36,6 +36,18 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
         port = rest[1:]
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if not host or (port and not (port.isascii() and port.isdecimal() and int(port) <= 65_535)):
+    if not _is_host(host) or (port and not _is_port(port)):
         raise SettingsError(BAD_ADDRESS, text=text)
     return Address(host, int(port) if port else default_port)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it may be looked up: an empty or overlong label would be refused with no sentence for a person."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65_535

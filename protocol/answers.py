@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from protocol.errors import MessageError, Rule
@@ -13,6 +13,9 @@ from protocol.records import Record, State, Value, decode_body
 from protocol.status import Status
 from protocol.trust import Proof
 
+_LAST_WORDS: Final = frozenset((Status.OK, Status.NOT_FOUND, Status.WITHDRAWN))
+_ANSWERS: Final = _LAST_WORDS | {Status.STALE}
+
 BAD_PAYLOAD: Final = Rule(
     "answer.bad-payload", Status.BAD_REQUEST, "the payload does not fit status {status}", "应答内容与状态 {status} 不符"
 )
@@ -21,12 +24,16 @@ BAD_PAYLOAD: Final = Rule(
 @dataclass(frozen=True, slots=True)
 class UnprovenAnswer:
     """What somebody said about an identifier. ``record`` is there when it is registered, and with no values
-    when it was withdrawn; ``ttl`` is for how many seconds the answer may be remembered."""
+    when it was withdrawn; ``ttl`` is for how many seconds the answer may be remembered. An answer that a recursive node
+    gave out of its cache has an ``age`` in seconds, and is ``stale`` where no server of the zone could be asked
+    anew."""
 
     identifier: str
     status: Status
     record: Record | None
     ttl: int
+    age: int = field(default=0, kw_only=True)
+    stale: bool = field(default=False, kw_only=True)
 
     @property
     def found(self) -> bool:
@@ -64,7 +71,7 @@ def read_answer(identifier: bytes, status: int, payload: object, proof: Proof) -
     plain = read_unproven_answer(identifier, status, payload)
     prefix = parse(identifier).prefix
     proof.speaks_for(prefix, plain.identifier)
-    return Answer(plain.identifier, plain.status, plain.record, plain.ttl, proof)
+    return Answer(plain.identifier, plain.status, plain.record, plain.ttl, proof, age=plain.age, stale=plain.stale)
 
 
 def read_unproven_answer(identifier: bytes, status: int, payload: object) -> UnprovenAnswer:
@@ -82,6 +89,8 @@ def read_unproven_answer(identifier: bytes, status: int, payload: object) -> Unp
             record = decode_body(body)
             if record.state is State.WITHDRAWN and not record.values:
                 return UnprovenAnswer(text, Status.WITHDRAWN, record, ABSENT_TTL_SECONDS)
-    if status in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN):
+        case Status.STALE, (int(said), last, int(age)) if said in _LAST_WORDS and age >= 0:
+            return replace(read_unproven_answer(identifier, said, last), age=age, stale=True)
+    if status in _ANSWERS:
         raise MessageError(BAD_PAYLOAD, status=status)
     raise refusal(status, payload)

@@ -10,6 +10,7 @@
     ├── NotVerified              a proof does not hold: do not use the answer
     ├── Refused                  the node answered, and the answer is no (``.status`` says which)
     ├── Unreachable              no answer: connection refused, lost, or too late
+    ├── Unresolved               no server of some zone answered as it should; names the chain of zones
     ├── StoreError               the store cannot do it: disk full, damaged, locked
     └── SettingsError            configuration or files of this installation
 
@@ -103,6 +104,10 @@ class Refused(BiaoshiError):
 
 class Unreachable(BiaoshiError):
     """No answer came: nothing listens there, the connection broke, or time ran out."""
+
+
+class Unresolved(BiaoshiError):
+    """Iterative resolution came to no answer; ``details`` has ``chain``, the zones and servers that were asked."""
 
 
 class StoreError(BiaoshiError):

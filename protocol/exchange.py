@@ -128,13 +128,17 @@ class Exchange:
         return replies
 
     def receive_datagram(self, data: bytes, now_ms: int) -> list[UnprovenReply]:
-        """The same for one datagram, which holds whole bundles; where it raises, only this datagram is to be thrown
-        away. A lone TRUNCATED comes without a seal and is given as it is: all it can do is send us to TCP."""
+        """The same for one datagram, which holds whole bundles. Where it raises, only this datagram is to be thrown
+        away, and every question stays; with the rule ``UNKNOWN_KEY`` it may be given again once the chain has come. A
+        lone TRUNCATED comes without a seal and is given as it is: all it can do is send us to TCP, and the true answer
+        may still come."""
         messages = split(data)
         if len(messages) == 1 and not is_seal(messages[0][0]):
             response = read_response(messages[0][0])
             if response.status == Status.TRUNCATED:
-                return [self._unproven(response)]
+                if response.rid not in self._asked:
+                    raise NotVerified(UNASKED, rid=response.rid)
+                return [UnprovenReply(*response)]
         replies: list[UnprovenReply] = []
         try:
             self._take_in(messages, now_ms, replies)
@@ -144,6 +148,10 @@ class Exchange:
             # Behind a bundle that holds came something else: the bundle holds all the same.
         finally:
             self._responses, self._wires, self._held = [], [], 0
+            aside = self._take_aside()
+        if aside and not replies:
+            # Not kept here: one that is forged would take the place of the true one.
+            raise NotVerified(UNKNOWN_KEY, key_id=aside[0].seal.key_id.hex())
         return replies
 
     def forget(self, rid: int) -> None:
@@ -151,13 +159,12 @@ class Exchange:
         self._asked.pop(rid, None)
         self._chain_rids.discard(rid)
 
-    def drop_aside(self) -> bool:
-        """Throw away what waits for its key, as over UDP, where all is asked again; whether there was anything."""
-        there_was = bool(self._aside)
-        self._aside = []
+    def _take_aside(self) -> list[_Bundle]:
+        """What waits for its key, which waits no more."""
+        aside, self._aside = self._aside, []
         self._aside_rids.clear()
         self._aside_bytes = 0
-        return there_was
+        return aside
 
     def _take_in(self, messages: list[tuple[object, bytes]], now_ms: int, replies: list[UnprovenReply]) -> None:
         for message, wire in messages:
@@ -185,17 +192,14 @@ class Exchange:
             raise NotVerified(WRONG_COUNT, n=seal.n, count=len(bundle.responses))
         chain = self._chain_in(bundle)
         if chain is None:
-            if verifier.knows(seal.key_id):
+            if verifier.knows(seal.key_id, seal.time // 1000):
                 return self._settle(verifier, bundle, now_ms)
             self._put_aside(bundle)
             return []
-        if self._aside or not verifier.knows(seal.key_id):
+        if self._aside or not verifier.knows(seal.key_id, seal.time // 1000):
             verifier.learn(chain, now_ms)
-        waiting, self._aside = [bundle, *self._aside], []
-        self._aside_rids.clear()
-        self._aside_bytes = 0
         # A key that the chain does not vouch for either is refused here.
-        return [reply for one in waiting for reply in self._settle(verifier, one, now_ms)]
+        return [reply for one in (bundle, *self._take_aside()) for reply in self._settle(verifier, one, now_ms)]
 
     def _put_aside(self, bundle: _Bundle) -> None:
         """Keep a bundle until its key is known; one that no chain can help is refused now."""

@@ -67,6 +67,9 @@ MAX_CHANGES: Final = 10_000
 MAX_CURSOR_BYTES: Final = 512
 """Bytes in a cursor that a client hands back."""
 
+MAX_REPORT_BYTES: Final = 16_384
+"""Bytes of one report upward: it is kept as one value of a record."""
+
 # UDP -------------------------------------------------------------------------------------------------
 
 MAX_DATAGRAM_BYTES: Final = 1_232
@@ -95,6 +98,16 @@ DELEGATION_TTL_SECONDS: Final = 600
 MAX_STALE_SECONDS: Final = 86_400
 """How long beyond its TTL an answer may be used while all servers of its zone are down, unless configured otherwise: a
 day, within what RFC 8767 (section 5) recommends."""
+
+MAX_REQUEST_AGE_SECONDS: Final = 86_400
+"""By how much the time at which a delegation request was made may differ from the parent's clock: an old one, shown
+again by somebody else, must not bring old keys back."""
+
+MAX_CODE_HOURS: Final = 720
+"""Hours that a one-time code for a delegation request may be valid: a month."""
+
+MAX_CODE_ATTEMPTS: Final = 20
+"""Requests with a wrong code for one prefix before its code is void."""
 
 MAX_KNOWN_DELEGATIONS: Final = 100_000
 """Delegations of which a verifier remembers the newest serial: 40 secondaries with all their enterprises, 100 MB."""

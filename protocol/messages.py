@@ -61,12 +61,24 @@ class Op(IntEnum):
     CHAIN = 4
     PING = 5
     STATUS = 6
+    SUCCESSION = 7
+    TRACE = 8
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18
     FETCH = 19
     RECORDS = 20
     CHANGES = 21
+    DELEGATE = 22
+    REVOKE = 23
+    DELEGATIONS = 24
+    CODE = 25
+    REQUEST = 26
+    REQUESTS = 27
+    REPORTER = 40
+    PROVE_REPORTER = 41
+    REPORT = 42
+    STATISTICS = 43
 
 
 class Ask(IntFlag):

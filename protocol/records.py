@@ -137,8 +137,11 @@ class _WireHead(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_values = msgspec.msgpack.Decoder(list[Value]).decode
+_decode_marked = msgspec.msgpack.Decoder(list[tuple[Value, ...] | bytes]).decode
 _decode_record = msgspec.msgpack.Decoder(_WireRecord).decode
 _decode_head = msgspec.msgpack.Decoder(_WireHead).decode
+
+_NOT_ALL: Final = "not all of them are one array of values each"
 
 NO_VALUES_BYTES: Final = b"\x90"
 """The encoded values of a withdrawn record: an empty array."""
@@ -178,8 +181,8 @@ def check_values(encoded: bytes) -> list[Value]:
 
 
 def permissions_by_index(encoded: bytes) -> dict[int, int]:
-    """The same check, with the permissions of each value by its index as its result: for batches, where a look at
-    each value costs more than its decoding."""
+    """The same check, with the permissions of each value by its index as its result: for batches of records that
+    are not alike."""
     if len(encoded) > MAX_RECORD_BYTES:
         raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     try:
@@ -190,6 +193,30 @@ def permissions_by_index(encoded: bytes) -> dict[int, int]:
     if not 0 < len(permissions) == len(values) <= MAX_VALUES:
         check_values(encoded)  # raises, and says why
     return permissions
+
+
+def decode_values_of_all(encoded: Sequence[bytes], mark: bytes) -> list[tuple[Value, ...]]:
+    """The values of many records, decoded by one call: where nothing is wrong, the cheapest way to look at a batch.
+    Indexes may repeat; all else is checked as :func:`check_values` does.
+
+    ``mark`` is 16 bytes that nobody who made a record could know. It stands behind every record, and only where each
+    record is exactly one array do all the marks come out at their places: none runs into the next unseen. Raises
+    :class:`RecordError` where some record is not right, without saying which.
+    """
+    if max(map(len, encoded)) > MAX_RECORD_BYTES:
+        raise RecordError(MALFORMED, reason=_NOT_ALL)
+    end = b"\xc4" + len(mark).to_bytes(1, "big") + mark
+    begin = b"\xdd" + (2 * len(encoded)).to_bytes(4, "big")
+    try:
+        items = _decode_marked(b"".join((begin, end.join(encoded), end)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
+    records = [item for item in items[::2] if type(item) is tuple]
+    if len(records) < len(encoded) or items[1::2].count(mark) < len(encoded):
+        raise RecordError(MALFORMED, reason=_NOT_ALL)
+    if not 0 < min(map(len, records)) <= max(map(len, records)) <= MAX_VALUES:
+        raise RecordError(MALFORMED, reason=_NOT_ALL)
+    return records
 
 
 def encode_body(version: int, state: State, time: int, values: bytes) -> bytes:

@@ -2,15 +2,17 @@
 
 ::
 
-    payload of a RESOLVE with the flag PROOF = [request, response, seal]
+    payload of OK and of STALE, where a RESOLVE has the flag PROOF = [request, response, seal]
 
 All three are the very bytes that went between the recursive node and the authority, where the answer was sealed alone
 (``Ask.ALONE``); so the recursive node's client need not trust it. The authority's chain is had by CHAIN, once for all
-answers of its zone. A relayed answer may be as old as its TTL says, and older only where its client permits stale ones.
+answers of its zone. A relayed answer may be as old as its TTL says, and older only where it is marked STALE and its
+client permits that.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from protocol.answers import Answer, read_answer
@@ -58,9 +60,10 @@ def read_evidence(payload: object) -> Evidence:
 
 
 def read_relayed(
-    identifier: bytes, evidence: Evidence, verifier: Verifier, now_ms: int, stale_seconds: int = 0
+    identifier: bytes, evidence: Evidence, verifier: Verifier, now_ms: int, stale_seconds: int | None = None
 ) -> Answer:
-    """The verified answer for ``identifier`` (any spelling) in relayed evidence, as of ``now_ms``.
+    """The verified answer for ``identifier`` (any spelling) in relayed evidence, as of ``now_ms``. ``stale_seconds`` is
+    by how much it may be older than its TTL; None where it was not marked as stale.
 
     Raises :class:`NotVerified` (``trust.unknown-key`` where the zone's chain is to be asked for first),
     :class:`MessageError`, and :class:`~protocol.errors.Refused` where what the authority sealed is no answer."""
@@ -68,7 +71,8 @@ def read_relayed(
     response = read_response(decode_one(evidence.response, MAX_MESSAGE_BYTES))
     seal = read_seal(decode_one(evidence.seal, MAX_MESSAGE_BYTES))
     asked = arguments[0] if arguments else None
-    if op != Op.RESOLVE or response.rid != rid or seal.n != 1 or not isinstance(asked, bytes):
+    alone = response.rid == rid and seal.n == 1 and response.status != Status.STALE
+    if op != Op.RESOLVE or not alone or not isinstance(asked, bytes):
         raise MessageError(MALFORMED, reason="it does not hold one resolve and its answer")
     if normal(asked) != normal(identifier):
         shown, wanted = asked.decode("utf-8", "replace"), identifier.decode("utf-8", "replace")
@@ -78,6 +82,6 @@ def read_relayed(
     proof = verifier.check_then(seal, leaf(evidence.request, evidence.response))
     answer = read_answer(asked, response.status, response.payload, proof)
     age = max(0, now_ms - seal.time)
-    if age > (answer.ttl + stale_seconds) * 1000 + CLOCK_TOLERANCE_MS:
-        raise NotVerified(TOO_OLD, age=age // 1000, ttl=answer.ttl, stale=stale_seconds)
-    return answer
+    if age > (answer.ttl + (stale_seconds or 0)) * 1000 + CLOCK_TOLERANCE_MS:
+        raise NotVerified(TOO_OLD, age=age // 1000, ttl=answer.ttl, stale=stale_seconds or 0)
+    return replace(answer, age=age // 1000, stale=stale_seconds is not None)

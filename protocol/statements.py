@@ -18,6 +18,7 @@ never encoded again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
@@ -175,7 +176,14 @@ class Unverified(Generic[Claim]):
 
     def signed_by(self, key: PublicKey) -> bool:
         """Whether ``key`` made the signature."""
-        return key.verifies(self.signature, self.signed)
+        return holds(key, self.signature, self.signed)
+
+
+@lru_cache(maxsize=1_024)
+def holds(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+    """Whether ``key`` made a statement's signature. Remembered, half a megabyte of it: the same delegations stand above
+    every zone below, and each of its servers shows them."""
+    return key.verifies(signature, signed)
 
 
 def read_delegation(statement: bytes) -> Unverified[Delegation]:
@@ -225,6 +233,24 @@ def read_online_key(statement: bytes) -> Unverified[OnlineKey]:
         wire.zone, wire.node, PublicKey(wire.key.algorithm, wire.key.raw), wire.not_before, wire.not_after
     )
     return Unverified(claim, ONLINE_KEY_CONTEXT + body, signature)
+
+
+EARLY_SECONDS: Final = 3_600
+"""By how much a statement begins before it is made, at most: for clients whose clock is behind."""
+
+RENEW_SECONDS: Final = 30 * 86_400
+"""How long before its end a statement is renewed, at most."""
+
+
+def window(now: int, days: float) -> tuple[int, int]:
+    """From–until of a statement that is made ``now`` for so many days."""
+    length = max(1, round(days * 86_400))
+    return now - min(EARLY_SECONDS, length // 10), now + length
+
+
+def due(not_before: int, not_after: int) -> int:
+    """When a statement with this window is to be renewed: when a third of its time is left, or 30 days."""
+    return not_after - min((not_after - not_before) // 3, RENEW_SECONDS)
 
 
 def _wires(keys: tuple[PublicKey, ...]) -> list[_Key]:

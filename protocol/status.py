@@ -50,6 +50,13 @@ class Status(IntEnum):
     WITHDRAWN = 101, 410, Exit.NOT_FOUND, "the identifier was withdrawn", "标识已注销"
     NOT_RESPONSIBLE = 102, 421, Exit.NOT_FOUND, "this node does not serve that prefix", "本节点不负责该前缀"
     REFERRAL = 103, 307, Exit.NOT_FOUND, "another node serves that prefix; ask there", "该前缀由另一节点负责"
+    STALE = (
+        104,
+        200,
+        Exit.OK,
+        "the zone's servers are down; this is what they last said",
+        "区域服务器不可用，此为其最近一次应答",
+    )
 
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"

@@ -4,7 +4,8 @@ A verifier holds a trust anchor: the prefix and public key of the zone where tru
 comes from strangers and is believed link by link:
 
 1. A chain has at most ``MAX_CHAIN`` delegations; the first speaks for the anchor's prefix, each further one for the
-   prefix that the one before handed over, and each hands over a prefix strictly below its own.
+   prefix that the one before handed over, and each hands over a prefix strictly below its own. (What stands before the
+   anchor's own prefix is handed over concerns those with an anchor further up, and is passed over.)
 2. Each delegation is signed by the anchor's key, or by a key that the one before names.
 3. Each delegation is within its validity at the moment of judgement.
 4. An online key is signed by a key of the zone where the chain ends, and names that zone. (One that is not counts for
@@ -96,6 +97,9 @@ FOREIGN: Final = _rule(
     "foreign-identifier", "zone '{zone}' has no say over {identifier}", "区域“{zone}”无权应答 {identifier}"
 )
 
+
+ALWAYS: Final = (1 << 63) - 1
+"""The end, in seconds, of what does not end: the zone of the anchor itself."""
 
 KNOWN_HEADS: Final = 256
 """Signed tree heads remembered as verified: some turns' worth, 50 kB."""
@@ -220,9 +224,14 @@ class Verifier:
             key_id: trusted for key_id, trusted in self._keys.items() if not covers(child, trusted.zone.prefix)
         }
 
-    def knows(self, key_id: bytes) -> bool:
-        """Whether a chain has vouched for the online key."""
-        return key_id in self._keys
+    def knows(self, key_id: bytes, at: int | None = None) -> bool:
+        """Whether a chain has vouched for the online key, and where ``at`` (seconds) is given, for that moment: if not,
+        the chain is to be asked for again, as key or delegation may have been renewed."""
+        trusted = self._keys.get(key_id)
+        if trusted is None or at is None:
+            return trusted is not None
+        zone, online = trusted
+        return max(zone.not_before, online.not_before) <= at <= min(zone.not_after, online.not_after)
 
     def check(self, seal: Seal, leaf: bytes, now_ms: int) -> Proof:
         """Verify a live seal over a bundle's leaf hash: rules 5 to 7. Raises :class:`NotVerified`."""
@@ -253,7 +262,6 @@ class Verifier:
         return Proof(zone, online, seal.time)
 
 
-_ALWAYS: Final = (1 << 63) - 1
 _NOTHING: Final[Mapping[str, Delegation]] = MappingProxyType({})
 
 
@@ -266,10 +274,10 @@ def verify_zone(
         raise NotVerified(LONG_CHAIN, count=len(delegations), limit=MAX_CHAIN)
     prefix = anchor.prefix
     keys = anchor.keys
-    not_before, not_after = 0, _ALWAYS
+    not_before, not_after = 0, ALWAYS
     claims: list[Delegation] = []
-    for statement in delegations:
-        unverified = read_delegation(statement)
+    read = [read_delegation(statement) for statement in delegations]
+    for unverified in read[_above(anchor.prefix, read) :]:
         claim = unverified.claim
         if claim.parent != prefix:
             raise NotVerified(BROKEN_CHAIN, parent=claim.parent, expected=prefix)
@@ -282,6 +290,15 @@ def verify_zone(
         not_before, not_after = max(not_before, claim.not_before), min(not_after, claim.not_after)
         claims.append(claim)
     return Zone(prefix, keys, not_before, not_after, tuple(claims))
+
+
+def _above(prefix: str, chain: list[Unverified[Delegation]]) -> int:
+    """How many delegations lead from further up to a prefix."""
+    for count, unverified in enumerate(chain, start=1):
+        parent, child = unverified.claim.parent, unverified.claim.child
+        if child == prefix and parent != prefix and covers(parent, prefix):
+            return count
+    return 0
 
 
 def verify_online_keys(zone: Zone, statements: tuple[bytes, ...]) -> list[OnlineKey]:

@@ -26,7 +26,9 @@ class Turn:
     """Gathers the bundles of a turn.
 
     ``call_soon`` has a function called after everything that is ready now; ``now_ms`` is the clock, milliseconds since
-    1970; ``at_end`` is called when a turn ends.
+    1970; ``at_end`` is called when a turn ends, and ``count`` with the bundles it seals: the number of responses and
+    the bytes of each. ``key`` may be replaced at any time: what was answered and is not sealed yet is sealed with the
+    new one.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Turn:
         call_soon: Callable[[Callable[[], None]], object],
         now_ms: Callable[[], int],
         at_end: Callable[[], None],
+        count: Callable[[list[int], list[bytes]], None] | None = None,
     ) -> None:
-        self._key = key
+        self.key = key
         self._call_soon = call_soon
         self._now_ms = now_ms
         self._at_end = at_end
+        self._count = count
         self._begun = False
         self._sinks: list[Sink] = []
         self._counts: list[int] = []
@@ -67,7 +71,9 @@ class Turn:
         if not self._leaves:
             return
         sinks, responses = self._sinks, self._responses
-        seals = seal_turn(self._counts, self._leaves, self._key, self._now_ms())
+        if self._count is not None:
+            self._count(self._counts, responses)
+        seals = seal_turn(self._counts, self._leaves, self.key, self._now_ms())
         self._sinks, self._counts, self._leaves, self._responses = [], [], [], []
         for sink, answer, seal in zip(sinks, responses, seals, strict=True):
             sink.send(answer + seal)

@@ -265,9 +265,10 @@ class _ProgressBar:
 
     def __init__(self, language: str) -> None:
         self._names = PHASE_NAMES[language]
+        rows, self._refused = ("行", "拒绝 {:,}") if language == "zh" else ("rows", "{:,} refused")
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rows]:,} rows"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+            TextColumn(f"{{task.fields[rows]:,}} {rows}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
             TextColumn("{task.fields[refused]}"), console=Console(stderr=True),
         )  # fmt: skip
         self._task: Any = None
@@ -292,7 +293,7 @@ class _ProgressBar:
             self._task = self._progress.add_task(name, total=report.total or None, rows=0, rate="", refused="")
         task = next(one for one in self._progress.tasks if one.id == self._task)
         rate = f"{report.rows / task.elapsed:,.0f}/s" if task.elapsed and task.elapsed > 0.5 else ""
-        refused = f"{report.refused:,} refused" if report.refused else ""
+        refused = self._refused.format(report.refused) if report.refused else ""
         self._progress.update(
             self._task, completed=report.done, total=report.total or None, rows=report.rows, rate=rate, refused=refused
         )

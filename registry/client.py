@@ -14,13 +14,15 @@ from functools import partial
 from typing import Final, NamedTuple, Self
 
 from protocol.errors import BiaoshiError, MessageError, Rule, Unreachable, render
-from protocol.exchange import Exchange, Reply, UnprovenReply
+from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
 from protocol.records import Head, Record, decode_body, split_body
-from protocol.signatures import SigningKey
+from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
-from protocol.trust import TrustAnchor, Verifier
+from protocol.trust import TrustAnchor, Verifier, Zone
+from registry import delegations  # noqa: F401  whose rules say what was refused
+from registry.codes import asking_bytes
 from registry.rights import challenge_bytes
 from registry.store.writes import Outcome, Write
 
@@ -69,10 +71,11 @@ class WriteResult(NamedTuple):
 
 
 class RegistryClient:
-    """One authenticated connection to a registry. Requests may be sent at the same time from several tasks."""
+    """One connection to a registry, authenticated unless ``key`` is None. Requests may be sent at the same time from
+    several tasks."""
 
     def __init__(
-        self, host: str, port: int, *, anchor: TrustAnchor | Verifier, key: SigningKey, timeout: float = 60.0
+        self, host: str, port: int, *, anchor: TrustAnchor | Verifier, key: SigningKey | None, timeout: float = 60.0
     ) -> None:
         self._host = host
         self._port = port
@@ -85,6 +88,8 @@ class RegistryClient:
         self._failure: BiaoshiError | None = None
         self.prefixes: tuple[str, ...] = ()
         """The prefixes below which the key may write."""
+        self.zone = Zone("", (), 0, 0, ())
+        """The registry's zone, as verified; empty until the connection is there."""
 
     async def __aenter__(self) -> Self:
         """Connect, verify the node, authenticate. Raises :class:`BiaoshiError`."""
@@ -105,6 +110,9 @@ class RegistryClient:
         """Verify who the node is, prove our key to it, and get the prefixes below which it may write."""
         chain = await self._ask(Op.CHAIN)
         assert isinstance(chain, Reply)
+        self.zone = chain.proof.zone
+        if self._key is None:
+            return ()
         public = self._key.public
         nonce = (await self._ask(Op.AUTHENTICATE, public.algorithm, public.raw)).payload
         if not isinstance(nonce, bytes):
@@ -174,6 +182,79 @@ class RegistryClient:
             case (tuple(pairs), bytes(next_cursor), bool(more)):
                 return [(identifier.decode(), split_body(body)) for identifier, body in pairs], next_cursor, more
         raise MessageError(BAD_REPLY, operation="changes")
+
+    # Delegations ----------------------------------------------------------------------------------
+
+    async def chain_to(self, child: str) -> tuple[bytes, ...]:
+        """The delegations from the anchor's zone down to a child of the registry's zone, as the registry shows them:
+        not verified. Raises :class:`~protocol.errors.Refused` where it is not delegated."""
+        return read_chain((await self._ask(Op.CHAIN, b"", child.encode())).payload).delegations
+
+    async def delegate(self, statement: bytes) -> int:
+        """Store a signed delegation; its serial."""
+        return self._number("delegate", await self._ask(Op.DELEGATE, statement))
+
+    async def revoke(self, child: str, serial: int | None = None) -> int:
+        """Revoke the delegation of a child, only with this serial where one is given; the serial of the revocation."""
+        return self._number("revoke", await self._ask(Op.REVOKE, child.encode(), serial))
+
+    async def delegation(self, child: str) -> tuple[int, bytes | None]:
+        """Serial of a child's last delegation (0: never one) and its statement (None: revoked)."""
+        found, _ = self._delegations(await self._ask(Op.DELEGATIONS, child.encode(), None, 1))
+        return found[0][1:] if found else (0, None)
+
+    async def delegations(self) -> AsyncIterator[tuple[str, int, bytes | None]]:
+        """All children that have or had a delegation, with serial and statement (None: revoked)."""
+        cursor: bytes | None = None
+        while True:
+            found, cursor = self._delegations(await self._ask(Op.DELEGATIONS, None, cursor, MAX_LIST))
+            for one in found:
+                yield one
+            if cursor is None:
+                return
+
+    async def make_code(self, child: str, key: PublicKey, hours: int) -> int:
+        """Let a child ask for its delegation with the one-time code that ``key`` was made of (``registry.codes``);
+        until when, in seconds since 1970."""
+        return self._number("code", await self._ask(Op.CODE, child.encode(), key.algorithm, key.raw, hours))
+
+    async def request(self, statement: bytes, code: SigningKey | None) -> None:
+        """Hand in a signed request for a delegation: with the key of a one-time code, or without where the present
+        delegation names the key that signed it."""
+        await self._ask(Op.REQUEST, statement, code.sign(asking_bytes(statement)) if code else None)
+
+    async def requests(self) -> AsyncIterator[bytes]:
+        """The requests that wait for the zone key."""
+        cursor: bytes | None = None
+        while True:
+            match (await self._ask(Op.REQUESTS, cursor, MAX_LIST)).payload:
+                case (tuple(statements), (None | bytes()) as cursor) if all(type(one) is bytes for one in statements):
+                    for statement in statements:
+                        yield statement
+                case _:
+                    raise MessageError(BAD_REPLY, operation="requests")
+            if cursor is None:
+                return
+
+    @staticmethod
+    def _number(operation: str, reply: UnprovenReply) -> int:
+        if type(reply.payload) is not int:
+            raise MessageError(BAD_REPLY, operation=operation)
+        return reply.payload
+
+    @staticmethod
+    def _delegations(reply: UnprovenReply) -> tuple[list[tuple[str, int, bytes | None]], bytes | None]:
+        found: list[tuple[str, int, bytes | None]] = []
+        match reply.payload:
+            case (tuple(items), (None | bytes()) as cursor):
+                for item in items:
+                    match item:
+                        case (bytes(child), int(serial), (None | bytes()) as statement):
+                            found.append((child.decode(), serial, statement))
+                        case _:
+                            raise MessageError(BAD_REPLY, operation="delegations")
+                return found, cursor
+        raise MessageError(BAD_REPLY, operation="delegations")
 
     async def _ask(self, op: Op, *arguments: object) -> UnprovenReply:
         if self._failure is not None:

@@ -43,13 +43,27 @@ WHOLE_ZONE: Final = Rule(
     "the change feed is for keys that may write the whole zone '{zone}'",
     "变更流只对可写整个区域“{zone}”的密钥开放",
 )
+WHOLE_ZONE_DELEGATES: Final = Rule(
+    "rights.whole-zone-delegates",
+    Status.NOT_PERMITTED,
+    "delegations are for keys that may write the whole zone '{zone}'",
+    "授权操作只对可写整个区域“{zone}”的密钥开放",
+)
 
 
 class Rights:
-    """The table of keys and prefixes."""
+    """The table of keys and prefixes. The zone's own keys may write all of it."""
 
-    def __init__(self, writers: Mapping[PublicKey, Iterable[str]]) -> None:
-        self._prefixes = {key: tuple(prefixes) for key, prefixes in writers.items()}
+    def __init__(
+        self, writers: Mapping[PublicKey, Iterable[str]], zone: str = "", zone_keys: Iterable[PublicKey] = ()
+    ) -> None:
+        self._writers = {key: tuple(prefixes) for key, prefixes in writers.items()}
+        self._zone = zone
+        self.take_up(zone_keys)
+
+    def take_up(self, zone_keys: Iterable[PublicKey]) -> None:
+        """Go by these keys of the zone from now on."""
+        self._prefixes = self._writers | dict.fromkeys(zone_keys, (self._zone,))
 
     def prefixes(self, key: PublicKey) -> tuple[str, ...]:
         """The prefixes below which a key may write. Raises :class:`Refused` for an unknown one."""

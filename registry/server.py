@@ -19,20 +19,22 @@ from typing import Final, cast
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
 from protocol.identifiers import normal_zone_text
 from protocol.messages import encode_failure, encode_response
-from protocol.node import NodeFacts, check_own_key
-from protocol.signatures import PublicKey, SigningKey
+from protocol.node import NodeFacts, OwnKeys, own_keys
+from protocol.signatures import PublicKey
 from protocol.status import Status
-from protocol.trust import Chain
 from protocol.turn import Turn
 from registry.committer import Committer
+from registry.delegating import Parent
+from registry.delegations import Delegations, SystemBatch
 from registry.rights import Rights
 from registry.session import Batch, Session
+from registry.statistics.starting import start_statistics
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.writes import Outcome
 
@@ -163,14 +165,14 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
                 return
             answer = self._session.answer(messages[0])
-            if isinstance(answer, Batch):
-                self._commit(answer, wire)
-            else:
+            if isinstance(answer, bytes):
                 self._doorway.turn.add(self, 1, wire, answer)
+            else:
+                self._commit(answer, wire)
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def _commit(self, batch: Batch, wire: bytes) -> None:
+    def _commit(self, batch: Batch | SystemBatch, wire: bytes) -> None:
         self._in_flight += 1
 
         def done(result: list[Outcome] | BiaoshiError) -> None:
@@ -191,21 +193,21 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
-    identity = read_identity(settings)
-    key = SigningKey(identity.seed)
     zone = normal_zone_text(settings.node.prefix)
-    check_own_key(identity.statement, key.public, zone, int(time.time()))
+    own = _own_keys(settings, zone)
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
     loop = asyncio.get_running_loop()
-    turn = Turn(key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
+    turn = Turn(own.key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
     threading.excepthook = _end_with_committer
     committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
-    facts = NodeFacts(settings.node.role, zone, software(), Chain(identity.delegations, (identity.statement,)))
-    rights = Rights({
+    facts = NodeFacts(settings.node.role, zone, software(), own.chain, own=own)
+    writers = {
         PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]
         for writer in settings.registry.writers
-    })  # fmt: skip
+    }
+    rights = Rights(writers, zone, own.zone_keys)
+    delegations = Delegations(store, Parent.of(zone, own), time.time)
     started = time.monotonic()
 
     def status() -> dict[str, object]:
@@ -213,14 +215,31 @@ async def serve(settings: Settings, port: int) -> None:
         return {
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
-            "uptime_s": int(time.monotonic() - started), "worker": os.getpid(),
+            "uptime_s": int(time.monotonic() - started), "worker": os.getpid(), **facts.status(int(time.time())),
         }  # fmt: skip
 
-    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status), loop)
+    period = settings.statistics.period
+
+    def take_up() -> None:
+        try:
+            renewed = _own_keys(load_settings(settings.file_path), zone)
+        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
+            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
+            return
+        turn.key = renewed.key
+        facts.take_up(renewed)
+        rights.take_up(renewed.zone_keys)
+        delegations.parent = Parent.of(zone, renewed)
+
+    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status, delegations, period=period), loop)
     host = settings.registry.host
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
     sweeper = asyncio.create_task(_sweep(doorway, store))
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
+    on_hangup(take_up)
+    stop_statistics = start_statistics(
+        settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
+    )
     settle_collector()
     say_ready()
     await stop.wait()
@@ -228,12 +247,19 @@ async def serve(settings: Settings, port: int) -> None:
     server.close()
     for connection in list(doorway.open):
         connection.close_when_done()
+    await stop_statistics()
     await asyncio.to_thread(committer.stop)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             await doorway.empty.wait()
     sweeper.cancel()
     store.close()
+
+
+def _own_keys(settings: Settings, zone: str) -> OwnKeys:
+    """The keys that ``[keys]`` names, judged as of now."""
+    identity = read_identity(settings)
+    return own_keys(zone, *identity, now=int(time.time()))
 
 
 def _end_with_committer(failure: threading.ExceptHookArgs) -> None:

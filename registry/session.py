@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from protocol.errors import BiaoshiError, MessageError, Refused
+from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
 from protocol.messages import (
@@ -22,6 +22,7 @@ from protocol.messages import (
 from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.signatures import PublicKey
 from protocol.status import Status
+from registry.delegations import Delegations, SystemBatch
 from registry.intake import read_writes
 from registry.rights import (
     CHALLENGE_BYTES,
@@ -29,10 +30,12 @@ from registry.rights import (
     NOT_AUTHENTICATED,
     OTHER_PREFIX,
     WHOLE_ZONE,
+    WHOLE_ZONE_DELEGATES,
     Rights,
     challenge_bytes,
     permits,
 )
+from registry.statistics.desk import Desk
 from registry.store.interface import Entry, Store
 from registry.store.writes import Outcome, Write
 
@@ -59,7 +62,17 @@ class Batch(NamedTuple):
 class Session:
     """The state of one connection to the registry."""
 
-    def __init__(self, store: Store, facts: NodeFacts, rights: Rights, status: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        facts: NodeFacts,
+        rights: Rights,
+        status: Callable[[], dict[str, object]],
+        delegations: Delegations | None = None,
+        *,
+        period: int = 3_600,
+    ) -> None:
+        self._delegations = delegations
         self._store = store
         self._facts = facts
         self._rights = rights
@@ -67,7 +80,7 @@ class Session:
         self._claimed: PublicKey | None = None
         self._nonce = b""
         self._prefixes: tuple[str, ...] = ()
-        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch]] = {
+        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch | SystemBatch]] = {
             Op.CHAIN: self._chain,
             Op.STATUS: self._answer_status,
             Op.AUTHENTICATE: self._authenticate,
@@ -76,9 +89,10 @@ class Session:
             Op.FETCH: self._fetch,
             Op.RECORDS: self._records,
             Op.CHANGES: self._changes,
+            **Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations,
         }
 
-    def answer(self, request: object) -> bytes | Batch:
+    def answer(self, request: object) -> bytes | Batch | SystemBatch:
         """The response to a request, or the batch that is to be written before there is one."""
         rid = 0
         try:
@@ -86,6 +100,12 @@ class Session:
             operation = self._operations.get(op)
             if operation is not None:
                 return operation(rid, arguments)
+            if self._delegations is not None:
+                if op in self._delegations.for_anybody:
+                    return self._delegations.for_anybody[op](rid, arguments)
+                if op in self._delegations.for_administrators:
+                    self._require_zone(WHOLE_ZONE_DELEGATES)
+                    return self._delegations.for_administrators[op](rid, arguments)
             common = answer_common(self._facts, op, rid, arguments)
             if common is None:
                 raise MessageError(UNKNOWN_OPERATION, op=op)
@@ -183,8 +203,7 @@ class Session:
             case _:
                 reason = f"expected [21, rid, cursor or nil, limit up to {MAX_CHANGES}]"
                 raise MessageError(BAD_ARGUMENTS, operation="changes", reason=reason)
-        if not permits(self._prefixes, self._facts.zone):
-            raise Refused(WHOLE_ZONE, Status.NOT_PERMITTED, zone=self._facts.zone)
+        self._require_zone(WHOLE_ZONE)
         while True:
             page = self._store.feed(cursor, limit)
             response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor, page.more])
@@ -195,6 +214,11 @@ class Session:
     def _require_key(self) -> None:
         if not self._prefixes:
             raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
+
+    def _require_zone(self, rule: Rule) -> None:
+        self._require_key()
+        if not permits(self._prefixes, self._facts.zone):
+            raise Refused(rule, rule.status, zone=self._facts.zone)
 
     def _require_right(self, prefix: str) -> None:
         if not permits(self._prefixes, prefix):

@@ -1,4 +1,4 @@
-"""Requests to responses.
+"""Requests to responses, at an authoritative node.
 
 An answerer knows a store's reader and what the node is; it knows no connection. Two ways lead through it:
 :meth:`Answerer.run` takes many plain resolves at once, column by column, with no object made per request but the
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from struct import Struct
 from struct import error as struct_error
-from typing import Final, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import msgpack
 
@@ -39,7 +39,9 @@ from protocol.messages import (
 from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.records import State, public_body, split_body
 from protocol.referrals import referral_payload
+from protocol.runs import Run
 from protocol.status import Status
+from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Counts, Reader
 
 PARTS: Final = 4
@@ -72,13 +74,62 @@ _MANY_OVERHEAD: Final = 64
 """Bytes of a resolve-many response around its items."""
 
 
-class Answerer:
-    """Answers requests from what ``reader`` sees. ``clock`` gives seconds since 1970."""
+class Sink(Protocol):
+    """Who has asked, for what cannot be answered at once. ``waiting`` counts such requests."""
 
-    def __init__(self, reader: Reader, facts: NodeFacts, clock: Callable[[], float] = time.time) -> None:
+    waiting: int
+
+    def give_later(self, wire: bytes, response: bytes) -> None:
+        """Take the response to a request, given as it came."""
+        ...
+
+
+class Answering(Protocol):
+    """What the doors ask. None or False always means that nothing has been done."""
+
+    def run(self, run: Run) -> list[bytes] | None:
+        """The responses to a run, as the same number of parts each, to be joined; None where one of them needs care."""
+        ...
+
+    def single(self, echo: bytes, identifier: bytes) -> bytes | None:
+        """The response to one plain resolve."""
+        ...
+
+    def plain(self, requests: Sequence[object]) -> list[bytes] | None:
+        """What :meth:`run` gives, from decoded messages; None also where one of them is no ordinary resolve."""
+        ...
+
+    def apart(self, pairs: list[tuple[object, bytes]], sink: Sink) -> Apart:
+        """Take what can be answered together, or later, from requests of which some need care."""
+        ...
+
+    def later(self, request: object, wire: bytes, sink: Sink) -> bool:
+        """Whether a request is answered through ``sink``, now or later."""
+        ...
+
+    def one(self, request: object) -> bytes:
+        """The response to any one request; whatever is wrong with it is in the response."""
+        ...
+
+
+class Apart(NamedTuple):
+    """Requests that were answered together, with their responses, and those that each are to be looked at."""
+
+    wires: list[bytes]
+    responses: list[bytes]
+    rest: list[tuple[object, bytes]]
+
+
+class Answerer:
+    """Answers requests from what ``reader`` sees; counts outcomes in ``tally``; ``clock`` gives seconds since 1970."""
+
+    def __init__(
+        self, reader: Reader, facts: NodeFacts, clock: Callable[[], float] = time.time, tally: Tally | None = None
+    ) -> None:
         self._reader = reader
         self._facts = facts
         self._clock = clock
+        self._tally = new_tally() if tally is None else tally
         self._started = self._counted = time.monotonic()
         self._counts: Counts | None = None
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes]] = {
@@ -89,7 +140,19 @@ class Answerer:
             Op.STATUS: self._status,
         }
 
-    def run(self, echoes: Sequence[bytes], identifiers: Sequence[bytes]) -> list[bytes] | None:
+    def run(self, run: Run) -> list[bytes] | None:
+        """The responses to a run; where the flag PROOF is set, too: what this node answers is its own proof."""
+        return self._run(run.echoes, run.identifiers)
+
+    def apart(self, pairs: list[tuple[object, bytes]], sink: Sink) -> Apart:
+        """Nothing is answered later here: each is looked at by itself."""
+        return Apart([], [], pairs)
+
+    def later(self, request: object, wire: bytes, sink: Sink) -> bool:
+        """Nothing is answered later here."""
+        return False
+
+    def _run(self, echoes: Sequence[bytes], identifiers: Sequence[bytes]) -> list[bytes] | None:
         """The responses to plain resolves, ``PARTS`` parts each, to be joined; None, and nothing done, where a stored
         record cannot be read: each request is then to be looked at by itself. An echo is a rid as it was encoded."""
         try:
@@ -97,7 +160,9 @@ class Answerer:
         except BiaoshiError:
             return None
         if not all(bodies):  # quicker than to look for None; a body is never empty
+            self._tally[OK] += len(bodies) - bodies.count(None)
             return [part for asked in zip(echoes, identifiers, bodies, strict=True) for part in self._parts(*asked)]
+        self._tally[OK] += len(bodies)
         present = cast(list[bytes], bodies)
         parts = [_ARRAY3] * (PARTS * len(bodies))
         parts[1::PARTS] = echoes
@@ -113,6 +178,7 @@ class Answerer:
             return None
         if body is None:
             return self._not_active(_rid(echo), identifier)
+        self._tally[OK] += 1
         return _ARRAY3 + echo + _ok_head(len(body)) + body
 
     def plain(self, requests: Sequence[object]) -> list[bytes] | None:
@@ -127,13 +193,13 @@ class Answerer:
                     return None
             if set(ops) != _RESOLVES or set(map(type, identifiers)) != _BYTES or set(map(type, rids)) != _INT:
                 return None
-            return self.run(list(map(_ECHO, repeat(_RID64), rids)), identifiers)
+            return self._run(list(map(_ECHO, repeat(_RID64), rids)), identifiers)
         except (TypeError, ValueError, struct_error):
             return None  # something is out of the ordinary: each request is looked at by itself
 
     def one(self, request: object) -> bytes:
         """The response to any one request; whatever is wrong with it is in the response."""
-        rid = 0
+        rid = op = 0
         try:
             op, rid, arguments = read_request(request)
             operation = self._operations.get(op)
@@ -143,6 +209,8 @@ class Answerer:
             if common is None:
                 raise MessageError(UNKNOWN_OPERATION, op=op)
         except BiaoshiError as error:
+            if op == Op.RESOLVE:
+                self._tally[number_of(error.status)] += 1
             return encode_failure(rid, error)
         else:
             return common
@@ -160,6 +228,7 @@ class Answerer:
                 body = self._reader.get(identifier)
                 if body is None:
                     return self._not_active(rid, identifier)
+                self._tally[OK] += 1
                 return encode_response(rid, Status.OK, body)
         raise MessageError(BAD_ARGUMENTS, operation="resolve", reason="expected [1, rid, identifier, flags, padding]")
 
@@ -174,6 +243,7 @@ class Answerer:
         if not set(map(type, identifiers)) <= _BYTES:
             raise MessageError(BAD_ARGUMENTS, operation="resolve-many", reason="every identifier is a string")
         items: list[object] = list(self._reader.get_many(identifiers))
+        self._tally[OK] += len(items) - items.count(None)
         if None in items:
             items = [
                 self._absence(identifier) if item is None else item
@@ -189,11 +259,17 @@ class Answerer:
         try:
             status, payload = self._absence(identifier)
         except BiaoshiError as error:
+            self._tally[number_of(error.status)] += 1
             return encode_failure(rid, error)
         return encode_response(rid, status, payload)
 
     def _absence(self, identifier: bytes) -> tuple[int, object]:
-        """Status and payload for an identifier without an active record."""
+        """Status and payload for an identifier without an active record, counted."""
+        status, payload = self._reason(identifier)
+        self._tally[number_of(status)] += 1
+        return status, payload
+
+    def _reason(self, identifier: bytes) -> tuple[int, object]:
         try:
             wanted = normal(identifier)
         except IdentifierError as error:
@@ -258,6 +334,7 @@ class Answerer:
             "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - self._started),
             "worker": os.getpid(),
+            **facts.status(int(self._clock())),
         })  # fmt: skip
 
 

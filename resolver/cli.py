@@ -14,12 +14,12 @@ import typer
 
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
-from protocol.errors import Rule, SettingsError
+from protocol.errors import Rule, SettingsError, render
 from protocol.receipts import verify_receipt
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from resolver.client import Client, load_anchor
-from resolver.show import answer_json, answer_text
+from resolver.show import answer_json, answer_text, trace_text
 
 CANNOT_READ: Final = Rule(
     "command.cannot-read", Status.SETTINGS, "{path} cannot be read: {reason}", "{path} 无法读取：{reason}"
@@ -48,7 +48,6 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog=_RESOLVE_EXAMPLES)(resolve)
     app.command(epilog="Example: biaoshi verify pump.receipt --anchor anchor.toml")(verify)
     app.command("list", epilog="Example: biaoshi list 88.118.32001 --node ./node --limit 20")(list_identifiers)
-    app.command(epilog="Example: biaoshi status --node ./node")(status)
 
 
 _RESOLVE_EXAMPLES = (
@@ -66,7 +65,9 @@ def resolve(
     anchor: AnchorOption = None,
     node: Node = None,
     as_json: AsJson = False,
-    trace: Annotated[bool, typer.Option(help="Show who was asked, how long it took and what was verified.")] = False,
+    trace: Annotated[
+        bool, typer.Option(help="Show each step: who answered, from cache or not, time taken, what was verified.")
+    ] = False,
     receipt: Annotated[Path | None, typer.Option(help="Keep a receipt of the one identifier in this file.")] = None,
     udp: Annotated[bool, typer.Option(help="Ask over UDP; what does not fit goes over TCP.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for each answer, repetitions included.")] = 5.0,
@@ -92,18 +93,16 @@ async def _resolve(
     found = True
     async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
         if receipt is not None:
-            begin = time.perf_counter()
+            if trace:
+                await _traced(client, identifiers[0], address, anchor)
             answer, proof = await client.receipt(identifiers[0])
             _write(receipt, proof)
             _print(answer, as_json)
-            _trace(answer, address, anchor, begin, trace)
             return answer.found
         if udp or trace:
             for identifier in wanted:
-                begin = time.perf_counter()
-                answer = await client.resolve(identifier)
+                answer = await (_traced(client, identifier, address, anchor) if trace else client.resolve(identifier))
                 _print(answer, as_json)
-                _trace(answer, address, anchor, begin, trace)
                 found = found and answer.found
             return found
         async with contextlib.aclosing(client.resolve_many(wanted)) as answers:
@@ -170,14 +169,23 @@ def status(server: Server = None, anchor: AnchorOption = None, node: Node = None
         print(json.dumps(shown, ensure_ascii=False))
         return
     names = _STATUS_ZH if language() == "zh" else {}
+    concerns = str(shown.pop("concerns", "")).split()
     for name, value in shown.items():
+        if name.endswith("_ends"):
+            value = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(value))) if value else "-"
         text = f"{value:,}" if isinstance(value, int) and name != "worker" else value or "(root)"
-        print(f"{names.get(name, name.replace('_', ' ')):<12} {text}")
+        print(f"{names.get(name, name.replace('_', ' ')):<15} {text}")
+    for rule in concerns:
+        ends = shown["online_key_ends" if "online" in rule else "delegation_ends"]
+        print(f"! {render(rule, {'days': max(0, int(int(ends) - time.time()) // 86_400)}, language())}")
 
 
 _STATUS_ZH = {
     "role": "角色", "zone": "区域", "software": "软件", "registered": "已注册", "prefixes": "前缀数",
-    "changes": "变更数", "store_bytes": "存储字节", "uptime_s": "运行秒数", "worker": "进程",
+    "changes": "变更数", "hits": "缓存命中", "misses": "缓存未命中", "stale": "过期应答", "prefetches": "预取",
+    "evictions": "淘汰", "answers": "缓存应答数", "stale_answers": "过期保留数", "cache_bytes": "缓存字节",
+    "delegations": "已知授权", "asking": "查询中", "store_bytes": "存储字节", "uptime_s": "运行秒数", "worker": "进程",
+    "online_key_ends": "在线密钥到期", "delegation_ends": "授权到期",
 }  # fmt: skip
 
 
@@ -193,23 +201,13 @@ def _print(answer: Answer, as_json: bool) -> None:
         print(answer_text(answer, language()))
 
 
-def _trace(answer: Answer, address: str, anchor: TrustAnchor, begin: float, wanted: bool) -> None:
-    """The steps from anchor to answer, on standard error."""
-    if not wanted:
-        return
-    taken = (time.perf_counter() - begin) * 1000
-    proof = answer.proof
-    steps = [
-        f"anchor       zone {anchor.prefix or '(root)'}, key {anchor.key}",
-        *(
-            f"delegation   {link.parent or '(root)'} -> {link.child}, serial {link.serial}, verified"
-            for link in proof.zone.delegations
-        ),
-        f"online key   {proof.key.key.id.hex()} of {proof.key.node}, signed by zone {proof.zone.prefix}, verified",
-        f"seal         {address} answered in {taken:.2f} ms, signature and inclusion verified",
-        f"answer       {answer.status.label}",
-    ]
-    print("\n".join(f"  | {step}" for step in steps), file=sys.stderr)
+async def _traced(client: Client, identifier: str, address: str, anchor: TrustAnchor) -> Answer:
+    """The answer, with the steps to it on standard error."""
+    begin = time.perf_counter()
+    traced = await client.trace(identifier)
+    taken = (time.perf_counter() - begin) * 1_000
+    print(trace_text(traced, address, anchor, taken, language()), file=sys.stderr)
+    return traced.answer
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import Any
+from typing import Any, Final
 
 from protocol.answers import Answer
 from protocol.records import Record, Value
 from protocol.status import Status
-from protocol.trust import Proof
+from protocol.trust import Proof, TrustAnchor
+from resolver.client.ways import Traced
+from resolver.recursion.walk import Step
+
+_ROOT: Final = "(root)"
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -21,6 +25,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     }
     if answer.record is not None:
         shown |= record_json(answer.record)
+    if answer.age or answer.stale:
+        shown |= {"age": answer.age, "stale": answer.stale}
     proof = answer.proof
     shown["proof"] = {
         "zone": proof.zone.prefix,
@@ -52,13 +58,55 @@ def answer_text(answer: Answer, language: str) -> str:
         lines.append(f"  版本 {version}，登记于 {since}" if zh else f"  version {version}, registered {since}")
     else:
         lines.append(f"  {answer.status.sentence(language)}")
+    if answer.stale:
+        lines.append(
+            f"  ! 区域服务器均不可用，此为 {answer.age} 秒前的应答，已超过其有效期" if zh
+            else f"  ! stale: the zone's servers are down; this was said {answer.age} s ago"
+        )  # fmt: skip
     lines.append(f"  {proof_text(answer.proof, language)}")
     return "\n".join(lines)
 
 
+def trace_text(traced: Traced, server: str, anchor: TrustAnchor, milliseconds: float, language: str) -> str:
+    """The steps to an answer, and what was verified of it, one a line."""
+    answer, zh = traced.answer, language == "zh"
+    proof = answer.proof
+    lines: list[str] = []
+    if traced.told:
+        lines.append(f"递归节点 {server} 所述步骤：" if zh else f"what the recursive node {server} says of its steps:")
+    lines += [f"  {_step_text(step, zh)}" for step in traced.steps]
+    if not traced.steps:
+        lines.append(f"  {proof.zone.prefix or _ROOT:<16} {server}")
+    lines.append(
+        f"{milliseconds:.2f} 毫秒，本机验证：" if zh else f"{milliseconds:.2f} ms in all; verified on this machine:"
+    )
+    lines.append(f"  {'信任锚' if zh else 'anchor'}       {anchor.prefix or _ROOT}, {anchor.key}")
+    lines += [
+        f"  {'授权' if zh else 'delegation'}   {link.parent or _ROOT} → {link.child}, serial {link.serial}"
+        for link in proof.zone.delegations
+    ]
+    key, node, zone = proof.key.key.id.hex(), proof.key.node, proof.zone.prefix or _ROOT
+    lines.append(f"  {'在线密钥' if zh else 'online key'}   {key} ({node}, {zone})")
+    lines.append(f"  {'签章' if zh else 'seal'}         {_moment_ms(proof.time)}")
+    lines.append(f"  {'应答' if zh else 'answer'}       {answer.status.label}{' (stale)' if answer.stale else ''}")
+    return "\n".join(f"  | {line}" for line in lines)
+
+
+def _step_text(step: Step, zh: bool) -> str:
+    zone = step.zone or _ROOT
+    if step.cached:
+        return f"{zone:<16} {'缓存' if zh else 'from cache'}  {_one_line(step.said)}"
+    return f"{zone:<16} {step.server or '-'}  {step.seconds * 1_000:.2f} ms  {_one_line(step.said)}"
+
+
+def _one_line(text: str) -> str:
+    """Text of somebody else, without what could drive a terminal."""
+    return "".join(one if one.isprintable() else "�" for one in text)
+
+
 def proof_text(proof: Proof, language: str) -> str:
     """Who sealed it, and when, in one line."""
-    sealed, zone, node = _moment_ms(proof.time), proof.zone.prefix or "(root)", proof.key.node
+    sealed, zone, node = _moment_ms(proof.time), proof.zone.prefix or _ROOT, proof.key.node
     key = proof.key.key.id.hex()
     if language == "zh":
         return f"✔ 已验证：区域 {zone} 的节点 {node} 于 {sealed} 签章（在线密钥 {key}）"
@@ -76,8 +124,8 @@ def _value_json(value: Value) -> dict[str, Any]:
 
 
 def _printable(value: Value) -> str:
-    """The data without control characters, which could drive a terminal."""
-    return "".join(one if one.isprintable() else "�" for one in value.text)
+    """The data without control characters."""
+    return _one_line(value.text)
 
 
 def _moment_ms(moment: int) -> str:

@@ -19,7 +19,16 @@ from protocol.messages import MAX_RID, Ask, Op, encode_failure, encode_response
 from protocol.runs import read_run, read_single
 from protocol.status import Status
 from protocol.turn import Turn
-from resolver.answering import Answerer
+from registry.store.counters import (
+    TCP_BUNDLES,
+    TCP_BYTES,
+    TCP_CONNECTIONS,
+    TCP_DROPPED,
+    TCP_REQUESTS,
+    Tally,
+    new_tally,
+)
+from resolver.answering import Answering
 
 SLICE: Final = 256
 """Requests answered at once. With records of the greatest size their answers take 8 MiB, which bounds what a
@@ -41,14 +50,31 @@ MAX_CONNECTIONS: Final = 10_000
 """Connections of one worker. An idle one takes about 30 kB."""
 
 
+def count_bundles(tally: Tally, counts: list[int], responses: list[bytes]) -> None:
+    """Count the bundles of a turn, each given by its number of responses and their bytes: once for all of them, since
+    an addition for each would be felt by clients that do not pipeline."""
+    tally[TCP_REQUESTS] += sum(counts)
+    tally[TCP_BUNDLES] += len(counts)
+    tally[TCP_BYTES] += sum(map(len, responses))
+
+
 class Connections:
     """The connections of a worker, and the sweep that drops those that overstay."""
 
-    def __init__(self, answerer: Answerer, turn: Turn, loop: asyncio.AbstractEventLoop, *, unsealed: bool) -> None:
+    def __init__(
+        self,
+        answerer: Answering,
+        turn: Turn,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        unsealed: bool,
+        tally: Tally | None = None,
+    ) -> None:
         self.answerer = answerer
         self.turn = turn
         self.loop = loop
         self.unsealed_allowed = unsealed
+        self.tally = new_tally() if tally is None else tally
         self.open: set[Connection] = set()
         self.blocked: dict[Connection, float] = {}
         self.closing = False
@@ -57,6 +83,7 @@ class Connections:
 
     def enter(self, connection: Connection) -> None:
         """Note a connection that is open."""
+        self.tally[TCP_CONNECTIONS] += 1
         self.open.add(connection)
         self.empty.clear()
 
@@ -108,6 +135,7 @@ class Connection(asyncio.Protocol):
         "_stream",
         "_transport",
         "active",
+        "waiting",
     )
 
     _transport: asyncio.Transport
@@ -122,11 +150,13 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         self._sealed = True
         self.active = True
+        self.waiting = 0  # requests that are answered later
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
         self._transport = transport
         if self._all.closing or len(self._all.open) >= MAX_CONNECTIONS:
+            self._all.tally[TCP_DROPPED] += 1
             status = Status.SHUTTING_DOWN if self._all.closing else Status.OVERLOADED
             transport.write(encode_response(0, status, None))
             transport.close()
@@ -165,12 +195,18 @@ class Connection(asyncio.Protocol):
         self._pending = 0
         self._transport.write(data)
 
+    def give_later(self, wire: bytes, response: bytes) -> None:
+        """Take the response to a request that could not be answered at once."""
+        if not self._transport.is_closing():
+            self._give(1, wire, response)
+
     def close(self) -> None:
         """Close after what has been answered."""
         self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
+        self._all.tally[TCP_DROPPED] += 1
         self._transport.abort()
 
     # Work -----------------------------------------------------------------------------------------
@@ -200,7 +236,7 @@ class Connection(asyncio.Protocol):
             self._give(1, data, response)
             return True
         run = read_run(data, SLICE)
-        parts = answerer.run(*run) if run is not None else None
+        parts = answerer.run(run) if run is not None else None
         if run is None or parts is None:
             return False
         self._give(len(run.echoes), data, b"".join(parts))
@@ -216,13 +252,19 @@ class Connection(asyncio.Protocol):
             self._most = SLICE
             self._give(len(messages), wire, b"".join(parts))
         else:
-            # One at a time from here on, until ordinary resolves come again.
-            self._most = 1
-            self._backlog.extend([(messages[0], wire)] if len(messages) == 1 else split(wire))
+            pairs = [(messages[0], wire)] if len(messages) == 1 else split(wire)
+            wires, responses, rest = self._all.answerer.apart(pairs, self)
+            if responses:
+                self._give(len(responses), b"".join(wires), b"".join(responses))
+            # Where there is something particular: one at a time from here on, until ordinary resolves come again.
+            self._most = 1 if rest else SLICE
+            self._backlog.extend(rest)
         return self._stream.more or bool(self._backlog)
 
     def _answer_one(self, message: object, wire: bytes) -> None:
         """Answer one request in a bundle of its own."""
+        if self._all.answerer.later(message, wire, self):
+            return
         response = self._all.answerer.one(message)
         match message:
             case (Op.HELLO, int(rid), limits.PROTOCOL_VERSION, int(flags)) if (
@@ -240,6 +282,7 @@ class Connection(asyncio.Protocol):
             self._all.turn.add(self, n, requests, responses)
         else:
             self._all.turn.begin()
+            count_bundles(self._all.tally, [n], [responses])
             self.send(responses)
 
     def _schedule(self) -> None:
@@ -262,6 +305,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: MessageError) -> None:
         """What comes from this client cannot be understood any more: say so and close."""
+        self._all.tally[TCP_DROPPED] += 1
         self._all.turn.flush()  # answers made before the fault go out first
         self._transport.write(encode_failure(0, error))
         self._transport.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from protocol.errors import MessageError
@@ -20,8 +21,8 @@ from protocol.runs import read_run
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
 from protocol.status import Status
-from registry.store.interface import Reader
-from resolver.answering import PARTS, Answerer
+from registry.store.counters import UDP_BYTES, UDP_DROPPED, UDP_REQUESTS, Tally, new_tally
+from resolver.answering import Answering
 
 Source = tuple[str, int] | tuple[str, int, int, int]
 
@@ -33,13 +34,25 @@ RECEIVE_BUFFER_BYTES: Final = 4 << 20
 
 
 class DatagramDoor:
-    """Answers the datagrams of one bound, non-blocking socket."""
+    """Answers the datagrams of one bound, non-blocking socket. ``key`` may be replaced at any time; ``at_end`` is
+    called
+    after each wake-up; ``waiting`` counts the requests that are answered later."""
 
-    def __init__(self, sock: socket.socket, answerer: Answerer, key: SigningKey, reader: Reader) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        answerer: Answering,
+        key: SigningKey,
+        at_end: Callable[[], None] = lambda: None,
+        tally: Tally | None = None,
+    ) -> None:
         self._socket = sock
         self._answerer = answerer
-        self._key = key
-        self._reader = reader
+        self.key = key
+        self._at_end = at_end
+        self.waiting = 0
+        self._later = 0  # of those read at this wake-up
+        self._tally = new_tally() if tally is None else tally
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
     def on_readable(self) -> None:
@@ -58,18 +71,24 @@ class DatagramDoor:
             sources.append(source)
         if wires:
             self._answer(wires, sources)
-            self._reader.rest()
+            self._at_end()
 
     def _answer(self, wires: list[bytes], sources: list[Source]) -> None:
-        responses = self._responses(wires)
-        if None in responses:  # nobody to answer: there is no rid, and the source may be anybody
+        received, self._later = len(wires), 0
+        responses = self._responses(wires, sources)
+        if None in responses:  # answered later; or nobody to answer: there is no rid, and the source may be anybody
             kept = [i for i, response in enumerate(responses) if response is not None]
             wires, sources = [wires[i] for i in kept], [sources[i] for i in kept]
-        answered = [response for response in responses if response is not None]
+        sent = self._send(wires, sources, [response for response in responses if response is not None])
+        self._tally[UDP_DROPPED] += received - self._later - sent
+
+    def _send(self, wires: list[bytes], sources: list[Source], answered: list[bytes]) -> int:
+        """Seal responses, each for itself, with one signature, and send what may be sent; how many that were."""
+        sent, length = 0, 0
         if not answered:
-            return
+            return 0
         leaves = list(map(leaf, wires, answered))
-        seals = seal_turn([1] * len(leaves), leaves, self._key, time.time_ns() // 1_000_000)
+        seals = seal_turn([1] * len(leaves), leaves, self.key, time.time_ns() // 1_000_000)
         send = self._socket.sendto
         for wire, source, response, seal in zip(wires, sources, answered, seals, strict=True):
             datagram = response + seal
@@ -81,18 +100,56 @@ class DatagramDoor:
                 send(datagram, source)
             except OSError:
                 continue  # lost, as datagrams may be: the client asks again
+            sent += 1
+            length += len(datagram)
+        self._tally[UDP_REQUESTS] += sent
+        self._tally[UDP_BYTES] += length
+        return sent
 
-    def _responses(self, wires: list[bytes]) -> list[bytes | None]:
-        """A response for each datagram, None for one that cannot be read."""
+    def send_later(self, wire: bytes, source: Source, response: bytes) -> None:
+        """Send one response that could not be given at once."""
+        if self._socket.fileno() >= 0:
+            self._tally[UDP_DROPPED] += 1 - self._send([wire], [source], [response])
+
+    def _responses(self, wires: list[bytes], sources: list[Source]) -> list[bytes | None]:
+        """A response for each datagram, None for one that cannot be read or is answered later."""
         # Clients pad to the same length, so what has come together is read like one client's run.
         run = read_run(b"".join(wires), WAKE_UP) if len(set(map(len, wires))) == 1 else None
-        parts = self._answerer.run(*run) if run is not None and len(run.echoes) == len(wires) else None
+        parts = self._answerer.run(run) if run is not None and len(run.echoes) == len(wires) else None
         if parts is None:
-            return [self._response(wire) for wire in wires]
-        return [b"".join(parts[at : at + PARTS]) for at in range(0, len(parts), PARTS)]
+            return list(map(self._response, wires, sources))
+        each = len(parts) // len(wires)
+        return [b"".join(parts[at : at + each]) for at in range(0, len(parts), each)]
 
-    def _response(self, wire: bytes) -> bytes | None:
+    def _response(self, wire: bytes, source: Source) -> bytes | None:
         try:
-            return self._answerer.one(decode_one(wire))
+            request = decode_one(wire)
         except MessageError:
             return None
+        if self._answerer.later(request, wire, _Asker(self, source)):
+            self._later += 1
+            return None
+        return self._answerer.one(request)
+
+
+class _Asker:
+    """Who has sent a datagram that is answered later."""
+
+    __slots__ = ("_door", "_source")
+
+    def __init__(self, door: DatagramDoor, source: Source) -> None:
+        self._door = door
+        self._source = source
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are answered later, of all sources: theirs prove nothing."""
+        return self._door.waiting
+
+    @waiting.setter
+    def waiting(self, count: int) -> None:
+        self._door.waiting = count
+
+    def give_later(self, wire: bytes, response: bytes) -> None:
+        """Send the response."""
+        self._door.send_later(wire, self._source, response)

@@ -10,21 +10,23 @@ import contextlib
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+import structlog
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
-from protocol.node import NodeFacts, check_own_key
-from protocol.signatures import SigningKey
-from protocol.trust import Chain
+from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.turn import Turn
+from registry.store.counters import CounterFile
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
-from resolver.tcp import IDLE_SECONDS, Connections
+from resolver.tcp import IDLE_SECONDS, Connections, count_bundles
 from resolver.udp import DatagramDoor
 
 BACKLOG = 1_024
@@ -38,27 +40,29 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
-    identity = read_identity(settings)
-    key = SigningKey(identity.seed)
     zone = normal_zone_text(settings.node.prefix)
-    check_own_key(identity.statement, key.public, zone, int(time.time()))
+    own = read_own_keys(settings, zone)
     reader = LmdbReader(settings.store_path)
     loop = asyncio.get_running_loop()
-    turn = Turn(key, loop.call_soon, _now_ms, reader.rest)
+    tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
+    turn = Turn(own.key, loop.call_soon, _now_ms, reader.rest, partial(count_bundles, tally))
     facts = NodeFacts(
         role=settings.node.role,
         zone=zone,
         software=software(),
-        chain=Chain(identity.delegations, (identity.statement,)),
+        chain=own.chain,
         listing=settings.resolver.listing,
+        own=own,
     )
-    answerer = Answerer(reader, facts)
-    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed)
+    answerer = Answerer(reader, facts, tally=tally)
+    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed, tally=tally)
     host = settings.resolver.host
     server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
     datagrams = bind(host, port, socket.SOCK_DGRAM)
-    loop.add_reader(datagrams.fileno(), DatagramDoor(datagrams, answerer, key, reader).on_readable)
-    sweeper = asyncio.create_task(_sweep(connections))
+    door = DatagramDoor(datagrams, answerer, own.key, reader.rest, tally)
+    loop.add_reader(datagrams.fileno(), door.on_readable)
+    take_up_renewed_keys(settings, zone, turn, door, facts, log)
+    sweeper = asyncio.create_task(sweep_connections(connections))
     log.info("serving", host=host, port=port, zone=facts.zone)
     settle_collector()
     say_ready()
@@ -75,7 +79,35 @@ async def serve(settings: Settings, port: int) -> None:
     reader.close()
 
 
-async def _sweep(connections: Connections) -> None:
+def read_own_keys(settings: Settings, zone: str) -> OwnKeys:
+    """The keys that ``[keys]`` names, judged as of now."""
+    identity = read_identity(settings)
+    return own_keys(zone, *identity, now=int(time.time()))
+
+
+def take_up_renewed_keys(
+    settings: Settings,
+    zone: str,
+    turn: Turn,
+    door: DatagramDoor,
+    facts: NodeFacts,
+    log: structlog.stdlib.BoundLogger,
+) -> None:
+    """At SIGHUP, seal by the keys that the files have then."""
+
+    def take_up() -> None:
+        try:
+            renewed = read_own_keys(load_settings(settings.file_path), zone)
+        except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
+            log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
+            return
+        turn.key = door.key = renewed.key
+        facts.take_up(renewed)
+
+    on_hangup(take_up)
+
+
+async def sweep_connections(connections: Connections) -> None:
     """Look once a second for clients that overstay."""
     idle_at = connections.loop.time() + IDLE_SECONDS
     while True:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from protocol.errors import InvalidInput, Rule, render
 from registry.importing import rules
 from registry.importing.options import ImportOptions
@@ -99,17 +101,24 @@ class Account:
         self.state.refused += 1
         self._in_step = True
 
-    def checkpoint(self) -> None:
-        """Make report and state durable, in this order. Everything else the state speaks of must be already.
+    def mark(self) -> JobState:
+        """The state of this moment, for a checkpoint that can only be made when something is durable."""
+        with own_files(self.directory):
+            return msgspec.structs.replace(self.state, runs=[*self.state.runs], report_bytes=self._report.length)
+
+    def checkpoint(self, at: JobState | None = None) -> None:
+        """Make report and state durable, in this order: the state of now, or that of an earlier moment, ``at``.
+        Everything else the state speaks of must be already.
 
         Does nothing after the report could not be written: the job then stands at its last checkpoint.
         """
         if not self._in_step:
             return
+        at = at or self.mark()
         with own_files(self.directory):
-            self.state.report_bytes = self._report.sync()
-        self.state.seconds = self.seconds
-        self._work.save(self.state)
+            self._report.sync()
+        at.seconds = self.seconds
+        self._work.save(at)
 
     def tell(self, position: Position, rows: int, *, now: bool = False) -> None:
         """Call the progress callback, though not too often."""

@@ -1,6 +1,7 @@
 """CSV as spreadsheet programs write it (RFC 4180, with ``,``, ``;`` or tab), read as a stream.
 
-Lines without a quotation mark, nearly all, are split directly; the others go through Python's CSV reader.
+Blocks of text without a quotation mark, nearly all, are split directly; in the others, lines with a mark go through
+Python's CSV reader.
 Where quotation marks do not match, only the line on which the record began is refused and reading goes on with the
 line after it, so that one forgotten mark does not swallow the rows up to the next.
 """
@@ -12,7 +13,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from registry.importing import rules
 from registry.importing.encodings import detect
 from registry.importing.options import DELIMITERS, ImportOptions
 from registry.importing.sources import (
+    BATCH_ROWS,
     BLOCK_BYTES,
     CUT,
     MAX_LINE_CHARACTERS,
@@ -58,47 +60,70 @@ class CsvSource:
         self._mark = encoding.mark
         self.header: tuple[str, ...] = ()
         self.delimiter = options.delimiter or self._sniff_delimiter()
+        self.header_row = 0
         self.header_row, self.header = self._read_header()
 
     def rows(self, refuse: Refuse, after: int = 0) -> Iterator[tuple[int, list[str]]]:
         """The rows below the header, as lists of cells; blank lines give a list of one empty cell."""
-        return self._records(refuse, max(after, self.header_row))
+        for first, rows in self.batches(refuse, after):
+            yield from enumerate(rows, first)
+
+    def batches(self, refuse: Refuse, after: int = 0, most: int = BATCH_ROWS) -> Iterator[tuple[int, list[list[str]]]]:
+        """The same, up to ``most`` consecutive rows at a time with the number of the first. What has been refused when
+        a batch is given stands before it or within it, never behind."""
+        return self._records(refuse, max(after, self.header_row), most)
 
     def position(self) -> Position:
         """Bytes read; what is decoded but not yet handed out is counted as read."""
         return Position(self._done, self._total, "bytes")
 
-    def _records(self, refuse: Refuse, after: int) -> Iterator[tuple[int, list[str]]]:
-        bottom = chain.from_iterable(self._blocks())
-        again: deque[str] = deque()  # lines of a broken record, to be read once more
-        lines: Iterator[str] = bottom
-        quoted = _QuotedRecords(self.delimiter)
+    def _records(self, refuse: Refuse, after: int, most: int) -> Iterator[tuple[int, list[list[str]]]]:
         delimiter = self.delimiter
         row = 0
-        more = True
-        while more:
-            more = False
-            for line in lines:
-                row += 1
-                if '"' not in line:
-                    if row > after:
-                        yield row, line.rstrip("\r\n").split(delimiter)
-                    continue
+        blocks = self._blocks()
+        for text in blocks:
+            if '"' in text:
+                row = yield from self._records_with_marks(_Lines(text, blocks), row, refuse, after, most)
+                continue
+            lines = _split_lines(text)
+            for start in range(max(0, after - row), len(lines), most):
+                yield row + start + 1, [line.split(delimiter) for line in lines[start : start + most]]
+            row += len(lines)
+
+    def _records_with_marks(
+        self, lines: _Lines, row: int, refuse: Refuse, after: int, most: int
+    ) -> Generator[tuple[int, list[list[str]]], None, int]:
+        """Read a block line by line, and of the next ones as much as its last record takes; the last row's number."""
+        quoted = _QuotedRecords(self.delimiter)
+        batch: list[list[str]] = []
+        while lines.waiting:
+            line = next(lines)
+            row += 1
+            if '"' not in line:
+                cells = line.rstrip("\r\n").split(self.delimiter)
+            else:
                 try:
                     cells = quoted.read(line, lines)
                     if len(quoted.taken) > 1:
                         self._check_span(quoted.taken)
                 except csv.Error as error:
                     if row > after:
+                        if batch:
+                            yield row - len(batch), batch
+                            batch = []
                         shown = line[:_SHOWN_CHARACTERS].strip()
                         refuse(row, shown, InvalidInput(rules.BROKEN_QUOTES, reason=str(error)))
-                    again.extendleft(reversed(quoted.taken[1:]))
-                    lines = chain(_drain(again), bottom)
-                    quoted = _QuotedRecords(delimiter)
-                    more = True
-                    break
-                if row > after:
-                    yield row, cells
+                    lines.put_back(quoted.taken[1:])
+                    quoted = _QuotedRecords(self.delimiter)
+                    continue
+            if row > after:
+                batch.append(cells)
+            if len(batch) >= most:
+                yield row - len(batch) + 1, batch
+                batch = []
+        if batch:
+            yield row - len(batch) + 1, batch
+        return row
 
     def _check_span(self, taken: Sequence[str]) -> None:
         """See that a record of several lines has not swallowed rows, as it does between two forgotten marks.
@@ -111,8 +136,8 @@ class CsvSource:
             if line.startswith(start) and '"' not in line and line.count(self.delimiter) == len(self.header) - 1:
                 raise csv.Error("whole rows stand before the closing mark")
 
-    def _blocks(self) -> Iterator[list[str]]:
-        """The text as lists of whole lines with their ends; one beyond the limit is cut and marked."""
+    def _blocks(self) -> Iterator[str]:
+        """The text in pieces of whole lines; a line beyond the limit is cut and marked."""
         decoder = codecs.getincrementaldecoder(self.encoding)("surrogateescape")
         carry, cutting = "", False
         try:
@@ -131,7 +156,7 @@ class CsvSource:
                     # A CR at the very end may be half of a CR LF, so it does not end a line yet.
                     end = carry.rfind("\n") + 1 or carry.rfind("\r", 0, len(carry) - 1) + 1
                     if end:
-                        yield list(io.StringIO(carry[:end], newline=""))
+                        yield carry[:end]
                         carry = carry[end:]
                     if len(carry) > MAX_LINE_CHARACTERS and not carry.endswith("\r"):
                         carry, cutting = carry[:MAX_LINE_CHARACTERS] + CUT, True
@@ -139,13 +164,13 @@ class CsvSource:
             raise unreadable(self.path, error) from None
         carry += decoder.decode(b"", True)
         if carry:
-            yield list(io.StringIO(carry, newline=""))
+            yield carry
 
     def _sniff_delimiter(self) -> str:
         """The candidate that stands most often in the first record, outside quotation marks; comma by default."""
         counts = dict.fromkeys(DELIMITERS, 0)
         inside = False
-        for line in chain.from_iterable(self._blocks()):
+        for line in chain.from_iterable(map(_lines_with_ends, self._blocks())):
             for character in line:
                 if character == '"':
                     inside = not inside
@@ -162,7 +187,7 @@ class CsvSource:
             en, zh = f"row {row}: {fault}", f"第 {row} 行：{fault.message('zh')}"
             raise InvalidInput(rules.NO_HEADER, path=str(self.path), reason=en, reason_zh=zh)
 
-        for row, cells in self._records(refuse, 0):
+        for row, cells in self.rows(refuse):
             for number, cell in enumerate(cells, 1):
                 fault = unusable(cell, str(number), self.encoding)
                 if fault is not None:
@@ -207,6 +232,38 @@ class _QuotedRecords:
             yield line
 
 
-def _drain(lines: deque[str]) -> Iterator[str]:
-    while lines:
-        yield lines.popleft()
+class _Lines:
+    """The lines of a block with their ends, and behind them those of the next blocks, which are only taken when asked
+    for."""
+
+    def __init__(self, text: str, blocks: Iterator[str]) -> None:
+        self._blocks = blocks
+        self.waiting = deque(_lines_with_ends(text))
+        """Lines of blocks that were begun."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not self.waiting:
+            self.waiting.extend(_lines_with_ends(next(self._blocks)))
+        return self.waiting.popleft()
+
+    def put_back(self, lines: Sequence[str]) -> None:
+        """Have lines come again, before all others."""
+        self.waiting.extendleft(reversed(lines))
+
+
+def _lines_with_ends(text: str) -> Iterator[str]:
+    return io.StringIO(text, newline="")  # knows LF, CR LF and CR, and of other characters none as a line's end
+
+
+def _split_lines(text: str) -> list[str]:
+    """Lines without their ends."""
+    plain = text.replace("\r\n", "\n") if "\r" in text else text
+    if "\r" in plain:
+        return [line.rstrip("\r\n") for line in _lines_with_ends(text)]
+    lines = plain.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines

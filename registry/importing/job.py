@@ -22,7 +22,7 @@ from registry.importing.ndjson_source import NdjsonSource
 from registry.importing.options import ImportOptions, Tuning
 from registry.importing.report import check_target, publish
 from registry.importing.sources import format_of
-from registry.importing.spilling import spill
+from registry.importing.spilling import read_batches, read_rows, spill
 from registry.importing.state import DONE, LOADING, SORTING, identify, own_files
 
 if TYPE_CHECKING:
@@ -89,12 +89,17 @@ async def _sort(path: Path, account: Account, options: ImportOptions, tuning: Tu
     if kind == "ndjson":
         lines = NdjsonSource(path, options)
         _announce(account, path, lines.encoding)
-        await spill(account, lines, JsonMapping(plan_columns(lines.header, options, open_ended=True)), tuning)
+        mapping = JsonMapping(plan_columns(lines.header, options, open_ended=True))
+        await spill(account, read_rows(account, lines, mapping, tuning), lines.position, tuning)
     else:
         table = CsvSource(path, options) if kind == "csv" else _open_workbook(path, options)
         _announce(account, path, table.encoding)
-        mapping = TableMapping(plan_columns(table.header, options), table.header, table.encoding)
-        await spill(account, table, mapping, tuning)
+        columns = TableMapping(plan_columns(table.header, options), table.header, table.encoding)
+        if isinstance(table, CsvSource):
+            reading = read_batches(account, table, columns, tuning)
+        else:
+            reading = read_rows(account, table, columns, tuning)
+        await spill(account, reading, table.position, tuning)
     if identify(path) != account.state.input:
         raise SettingsError(rules.INPUT_CHANGED, path=str(path))
 

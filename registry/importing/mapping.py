@@ -37,9 +37,9 @@ class TableMapping:
 
     def __init__(self, plan: Plan, header: Sequence[str], encoding: str) -> None:
         self.plan = plan
-        self._width = len(header)
+        self.width = len(header)
         self._encoding = encoding
-        self._identifier = IdentifierReader(plan, encoding)
+        self.identifier = IdentifierReader(plan, encoding)
         self.convert = self._compile()
 
     convert: Callable[[Sequence[str]], tuple[bytes, bytes]]
@@ -56,10 +56,10 @@ class TableMapping:
         return not any(cells)
 
     def _compile(self) -> Callable[[Sequence[str]], tuple[bytes, bytes]]:
-        width, careful = self._width, self._convert_carefully
+        width, careful = self.width, self._convert_carefully
         at = self.plan.identifier_position
         columns = tuple((column.index, column.type, column.position) for column in self.plan.columns)
-        identify = self._identifier.quick
+        identify = self.identifier.quick
         if self.plan.nameless:
             return careful
 
@@ -85,12 +85,12 @@ class TableMapping:
         for cell in cells[-1:]:
             if CUT in cell:
                 raise _fault(cell, "", self._encoding)
-        if len(cells) != self._width:
-            raise InvalidInput(rules.CELL_COUNT, found=len(cells), expected=self._width)
+        if len(cells) != self.width:
+            raise InvalidInput(rules.CELL_COUNT, found=len(cells), expected=self.width)
         for position in self.plan.nameless:
             if cells[position]:
                 raise InvalidInput(rules.BEYOND_HEADER, column=position + 1)
-        identifier = self._identifier.careful(cells[self.plan.identifier_position])
+        identifier = self.identifier.careful(cells[self.plan.identifier_position])
         values = []
         for column in self.plan.columns:
             cell = cells[column.position]
@@ -105,12 +105,16 @@ class IdentifierReader:
     def __init__(self, plan: Plan, encoding: str) -> None:
         self._header = plan.identifier
         self._encoding = encoding
-        self._prefix = None if plan.prefix is None else plan.prefix + b"/"
+        self.prefix = None if plan.prefix is None else plan.prefix + b"/"
         self._known: dict[str, bytes] = {}
         self.quick: Callable[[str], bytes | None] = (
-            self._compile_whole() if self._prefix is None else self._compile_suffix(self._prefix)
+            self._compile_whole() if self.prefix is None else self._compile_suffix(self.prefix)
         )
         """The normal form of an ordinary cell, None for one that needs care."""
+
+    def normal_head(self, head: str) -> bytes | None:
+        """The normal form, with the slash, of a prefix that was met and checked before."""
+        return self._known.get(head)
 
     def careful(self, cell: str) -> bytes:
         """The normal form of any cell. Raises :class:`InvalidInput`."""
@@ -124,16 +128,16 @@ class IdentifierReader:
         if _SCIENTIFIC.fullmatch(cell):
             raise InvalidInput(rules.SCIENTIFIC, text=cell)
         raw = encode_cell(cell, self._header, self._encoding)
-        if self._prefix is None:
+        if self.prefix is None:
             identifier = normal(raw)
             if len(self._known) < _KNOWN_PREFIXES:
                 self._known[cell.partition("/")[0]] = identifier.partition(b"/")[0] + b"/"
             return identifier
-        if raw[: len(self._prefix)].upper() == self._prefix:
+        if raw[: len(self.prefix)].upper() == self.prefix:
             return normal(raw)  # the whole identifier, under the prefix that was to stand before it
         if _OTHER_PREFIX.match(cell):
-            raise InvalidInput(rules.OTHER_PREFIX, text=cell, prefix=self._prefix[:-1].decode())
-        return normal(self._prefix + raw)
+            raise InvalidInput(rules.OTHER_PREFIX, text=cell, prefix=self.prefix[:-1].decode())
+        return normal(self.prefix + raw)
 
     def _compile_whole(self) -> Callable[[str], bytes | None]:
         known, longest = self._known.get, MAX_IDENTIFIER_BYTES

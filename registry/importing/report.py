@@ -50,9 +50,14 @@ class Report:
             shown = "'" + shown
         self._file.write(_line((str(row), shown, reason, rule)))
 
+    @property
+    def length(self) -> int:
+        """Bytes noted so far."""
+        return self._file.tell()
+
     def sync(self) -> int:
         """Make what was noted durable; the length in bytes up to which it is."""
-        length = self._file.tell()
+        length = self.length
         if length != self._durable:
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -288,6 +288,13 @@ DAMAGED: Final = _rule(
     "the work file {path} is damaged. Remove the work directory and import again: what is registered stays",
     "工作文件 {path} 已损坏。请删除工作目录后重新导入，已注册内容不受影响",
 )
+SORTER_ENDED: Final = _rule(
+    "sorter-ended",
+    Status.SETTINGS,
+    "the process that sorts the rows ended before its time (signal {signal}); memory may be short. "
+    "Run the same import again: it continues",
+    "排序进程意外终止（信号 {signal}），可能是内存不足。重新执行同一导入即可续传",
+)
 NOT_A_REPORT: Final = _rule(
     "not-a-report",
     Status.SETTINGS,

@@ -14,8 +14,9 @@ A run file::
     sample*   the same form; an element of it: offset(8) rows(4) bytes(4) key of the first element of a block
     end       offset of the samples(8) number of sample blocks(4) magic(8)
 
-Memory: one run while spilling; one partition, one block of each run, and briefly one key of each block when reading
-back. The last two grow with the file, by about a thousandth of its size.
+Memory: one run while spilling, and the one before it in the process that writes it (``run_writer``). When reading
+back: one partition, one block of each run, and briefly one key of each block. The last two grow with the file, by about
+a thousandth of its size.
 """
 
 from __future__ import annotations
@@ -72,28 +73,44 @@ def row_of(element: bytes) -> int:
 
 def write_run(directory: Path, name: str, elements: list[bytes], tuning: Tuning) -> Run:
     """Sort ``elements`` in place and write them durably: the file is there whole or not at all."""
-    elements.sort()
-    path, temporary = directory / name, directory / f"{name}.tmp"
-    samples: list[bytes] = []
+    temporary = temporary_of(directory, name)
     with temporary.open("wb", buffering=0) as file:
-        offset = 0
-        parts: list[bytes] = []
-        for block in _blocks(elements, tuning):
-            data = _encode_block(block)
-            samples.append(_SAMPLE.pack(offset, len(block), len(data)) + key_of(block[0]))
-            parts.append(data)
-            offset += len(data)
-            if len(parts) >= _WRITE_BLOCKS:
-                _write_all(file.fileno(), b"".join(parts))
-                parts.clear()
-        sample_blocks = [_encode_block(block) for block in _blocks(samples, tuning)]
-        end = _END.pack(offset, len(sample_blocks), _MAGIC)
-        _write_all(file.fileno(), b"".join((*parts, *sample_blocks, end)))
-        os.fsync(file.fileno())
-        size = file.tell()
-    temporary.replace(path)
+        write_elements(file.fileno(), elements, tuning)
+    return publish_run(directory, name, len(elements))
+
+
+def temporary_of(directory: Path, name: str) -> Path:
+    """Where a run is until it is whole."""
+    return directory / f"{name}.tmp"
+
+
+def write_elements(handle: int, elements: list[bytes], tuning: Tuning) -> None:
+    """Sort ``elements`` in place and write all of a run's file, durably, to an empty file that is open for writing."""
+    elements.sort()
+    samples: list[bytes] = []
+    offset = 0
+    parts: list[bytes] = []
+    for block in _blocks(elements, tuning):
+        data = _encode_block(block)
+        samples.append(_SAMPLE.pack(offset, len(block), len(data)) + key_of(block[0]))
+        parts.append(data)
+        offset += len(data)
+        if len(parts) >= _WRITE_BLOCKS:
+            _write_all(handle, b"".join(parts))
+            parts.clear()
+    sample_blocks = [_encode_block(block) for block in _blocks(samples, tuning)]
+    end = _END.pack(offset, len(sample_blocks), _MAGIC)
+    _write_all(handle, b"".join((*parts, *sample_blocks, end)))
+    os.fsync(handle)
+
+
+def publish_run(directory: Path, name: str, rows: int) -> Run:
+    """Give a run of ``rows`` elements, written and durable, its own name."""
+    temporary = temporary_of(directory, name)
+    size = temporary.stat().st_size
+    temporary.replace(directory / name)
     sync_directory(directory)
-    return Run(name, len(elements), size)
+    return Run(name, rows, size)
 
 
 def read_sorted(directory: Path, runs: Sequence[Run], after: bytes, tuning: Tuning) -> Iterator[list[bytes]]:

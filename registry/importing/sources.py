@@ -36,6 +36,9 @@ MAX_LINE_CHARACTERS: Final = 1 << 20
 BLOCK_BYTES: Final = 256 << 10
 """Bytes read at once: the text and its lines stay in the processor's cache."""
 
+BATCH_ROWS: Final = 512
+"""Rows handled together: what is made of them stays in the cache too. Also rows between two looks at size and clock."""
+
 Refuse = Callable[[int, str, InvalidInput], None]
 """Takes row number, identifier as far as known, and fault of a row that cannot be used."""
 

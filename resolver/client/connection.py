@@ -1,4 +1,4 @@
-"""The client's sockets: thin shells around :class:`~protocol.exchange.Exchange`."""
+"""The client's TCP connection: a thin shell around :class:`~protocol.exchange.Exchange`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, cast
 from protocol.address import Address
 from protocol.errors import BiaoshiError, Rule, Unreachable
 from protocol.exchange import Exchange, UnprovenReply
-from protocol.limits import PROTOCOL_VERSION, UDP_REQUEST_BYTES
+from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import MAX_RID, Ask, Op
 from protocol.status import Status
 from protocol.trust import Chain, Verifier
@@ -29,23 +29,36 @@ LOST: Final = Rule(
 )
 
 
-CHAIN_PAUSE_S: Final = 0.05
-"""Seconds between two requests for the chain over UDP."""
-
-
 def now_ms() -> int:
     """The clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
-class _Asking:
-    """What both transports share: futures by rid, and the chain on demand."""
+class StreamConnection(asyncio.Protocol):
+    """A TCP connection: futures by rid, and the chain on demand."""
+
+    _transport: asyncio.Transport
 
     def __init__(self, server: Address, verifier: Verifier | None) -> None:
         self.server = server
         self.exchange = Exchange(verifier, random.getrandbits(64) & MAX_RID)
         self._waiting: dict[int, asyncio.Future[UnprovenReply]] = {}
         self._failure: BiaoshiError | None = None
+        self._unsent: list[bytes] = []
+
+    @classmethod
+    async def open(cls, server: Address, verifier: Verifier | None) -> StreamConnection:
+        """Connect and ask for the chain. Raises :class:`Unreachable`."""
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(lambda: cls(server, verifier), server.host, server.port)
+        except OSError as error:
+            raise Unreachable(NO_CONNECTION, server=str(server), reason=error.strerror or str(error)) from error
+        if verifier is None:
+            connection._forget(connection.ask(Op.HELLO, PROTOCOL_VERSION, int(Ask.UNSEALED)))
+        else:
+            connection._forget(connection.ask(Op.CHAIN))
+        return connection
 
     @property
     def usable(self) -> bool:
@@ -70,16 +83,17 @@ class _Asking:
             return future
         rid, wire = self.exchange.ask(op, *arguments)
         self._waiting[rid] = future
-        future.add_done_callback(lambda done: self._over(rid, done))
-        self._send(wire)
+        future.add_done_callback(lambda _: self._waiting.pop(rid, None))  # settled, or nobody waits for it any more
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append(wire)
         return future
 
-    def _over(self, rid: int, done: asyncio.Future[UnprovenReply]) -> None:
-        """A request is settled, or nobody waits for it any more."""
-        self._waiting.pop(rid, None)
-
-    def _send(self, wire: bytes) -> None:
-        raise NotImplementedError
+    def _send(self) -> None:
+        """Send what was asked in this turn of the loop: one call, and the node answers it under one signature."""
+        wires, self._unsent = self._unsent, []
+        if self._failure is None:
+            self._transport.write(b"".join(wires))
 
     def _settle(self, replies: list[UnprovenReply]) -> None:
         for reply in replies:
@@ -94,26 +108,6 @@ class _Asking:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(self._failure)
-
-
-class StreamConnection(_Asking, asyncio.Protocol):
-    """A TCP connection."""
-
-    _transport: asyncio.Transport
-
-    @classmethod
-    async def open(cls, server: Address, verifier: Verifier | None) -> StreamConnection:
-        """Connect and ask for the chain. Raises :class:`Unreachable`."""
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(lambda: cls(server, verifier), server.host, server.port)
-        except OSError as error:
-            raise Unreachable(NO_CONNECTION, server=str(server), reason=error.strerror or str(error)) from error
-        if verifier is None:
-            connection._forget(connection.ask(Op.HELLO, PROTOCOL_VERSION, int(Ask.UNSEALED)))
-        else:
-            connection._forget(connection.ask(Op.CHAIN))
-        return connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
@@ -137,73 +131,7 @@ class StreamConnection(_Asking, asyncio.Protocol):
         self._fail(Unreachable(LOST, server=str(self.server)))
         self._transport.close()
 
-    def _send(self, wire: bytes) -> None:
-        self._transport.write(wire)
-
     @staticmethod
     def _forget(future: asyncio.Future[UnprovenReply]) -> None:
         """Nobody waits for this reply: its failure is everybody's, and told there."""
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-class DatagramConnection(_Asking, asyncio.DatagramProtocol):
-    """A UDP socket connected to one server. Replies may get lost: whoever asks sets a time-out and asks again."""
-
-    _transport: asyncio.DatagramTransport
-    _chain_asked: asyncio.Future[UnprovenReply] | None = None
-    _chain_again = 0.0
-
-    @classmethod
-    async def open(cls, server: Address, verifier: Verifier) -> DatagramConnection:
-        """Open the socket; whether anybody is there shows with the first reply. Raises :class:`Unreachable`."""
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_datagram_endpoint(
-                lambda: cls(server, verifier), remote_addr=(server.host, server.port)
-            )
-        except OSError as error:
-            raise Unreachable(NO_CONNECTION, server=str(server), reason=error.strerror or str(error)) from error
-        return connection
-
-    def ask_resolve(self, identifier: bytes) -> asyncio.Future[UnprovenReply]:
-        """Resolve, with padding that leaves room for the answer."""
-        # Array, op, rid, string head, flags and padding head take 18 bytes.
-        return self.ask(Op.RESOLVE, identifier, 0, bytes(max(0, UDP_REQUEST_BYTES - 18 - len(identifier))))
-
-    def _over(self, rid: int, done: asyncio.Future[UnprovenReply]) -> None:
-        super()._over(rid, done)
-        if done.cancelled():  # lost, perhaps: unlike on a stream, no later seal needs its question
-            self.exchange.forget(rid)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.DatagramTransport, transport)
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        try:
-            self._settle(self.exchange.receive_datagram(data, now_ms()))
-        except BiaoshiError:
-            return  # forged, damaged or a duplicate: the true answer may still come
-        if self.exchange.drop_aside():
-            self._want_chain()
-
-    def _want_chain(self) -> None:
-        """Ask for the chain, again where the last such request seems lost; answers under an unknown key are not kept
-        meanwhile, since whoever waits for one asks again."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._chain_again:
-            self._chain_again = now + CHAIN_PAUSE_S
-            if self._chain_asked is not None:
-                self._chain_asked.cancel()
-            self._chain_asked = self.ask(Op.CHAIN, bytes(UDP_REQUEST_BYTES - 14))
-
-    def error_received(self, exc: Exception) -> None:
-        self._fail(Unreachable(NO_CONNECTION, server=str(self.server), reason=str(exc)))
-
-    def close(self) -> None:
-        """Close; what waits fails."""
-        self._fail(Unreachable(LOST, server=str(self.server)))
-        self._transport.close()
-
-    def _send(self, wire: bytes) -> None:
-        self._transport.sendto(wire)

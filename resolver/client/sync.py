@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 from protocol.answers import Answer
 from protocol.limits import MAX_LIST
 from protocol.trust import TrustAnchor
-from resolver.client.client import MANY_AT_ONCE, WINDOW, Client
+from resolver.client.client import Client
+from resolver.client.resolving import MANY_AT_ONCE, WINDOW
 
 Result = TypeVar("Result")
 

@@ -35,7 +35,11 @@ class Outcome(NamedTuple):
 
 
 def run(
-    *arguments: object, stdin: str | bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: object,
+    stdin: str | bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60.0,
 ) -> Outcome:
     """Run ``biaoshi`` with these arguments; it never shows a traceback, whatever happens."""
     done = subprocess.run(
@@ -44,7 +48,7 @@ def run(
         capture_output=True,
         env={**CLEAN, **(env or {})},
         cwd=cwd,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

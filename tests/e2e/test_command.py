@@ -316,6 +316,9 @@ def test_unusable_addresses(node: Node) -> None:
     for text in ("", ":1", "host:port", "host:65536", "[::1"):
         if text:
             assert node.run("status", "--server", text).code == Exit.SETTINGS
+    for text in ("a..b", "x" * 64):
+        assert node.run("status", "--server", text).code == Exit.SETTINGS
+        assert node.run("export", "88.118", "--registry", text).code == Exit.SETTINGS
     assert node.run("status", "--server", "no-such-host.invalid").code == Exit.UNREACHABLE
 
 
@@ -377,12 +380,18 @@ def test_import_reports_what_it_refuses(node: Node, tmp_path: Path) -> None:
 
 def test_import_in_chinese(node: Node, tmp_path: Path) -> None:
     file = tmp_path / "产品.csv"
-    file.write_bytes("标识,网址\nP1,https://example.com/1\nP2,https://example.com/2\n".encode("gb18030"))
+    file.write_bytes(
+        "标识,网址\nP1,https://example.com/1\nP2,https://example.com/2\n,https://example.com/3\n".encode("gb18030")
+    )
     outcome = node.run("import", file, "--prefix", "88.118.13", env=ZH)
-    assert outcome.code == 0, outcome
+    assert outcome.code == Exit.PARTLY_REFUSED, outcome
     assert "新注册 2" in outcome.out
+    assert "3 行" in outcome.err
+    assert "拒绝 1" in outcome.err
+    assert "refused" not in (outcome.out + outcome.err).replace(".refused.csv", "")
     again = node.run("import", file, "--prefix", "88.118.13", env=ZH)
-    assert again.code == 0
+    assert again.code == Exit.PARTLY_REFUSED
+    assert "已存在 2" in again.out
     assert node.run("list", "88.118.13").out.split() == ["88.118.13/P1", "88.118.13/P2"]
     [answer] = node.run("resolve", "--json", "88.118.13/P1").lines()
     assert answer["version"] == 1
@@ -645,7 +654,8 @@ def test_serve_with_an_expired_online_key(make_node: MakeNode) -> None:
     assert outcome.code == Exit.SETTINGS
     assert "biaoshi renew" in outcome.err
     assert "biaoshi renew" in run("serve", "--config", node.config, env=ZH).err
-    assert run("renew", "--config", node.config).code == 0
+    assert "valid for 90 days" in run("renew", "--config", node.config).out
+    assert "有效期 90 天" in run("renew", "--config", node.config, env=ZH).out
     node.start()
 
 

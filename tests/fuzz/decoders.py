@@ -30,6 +30,9 @@ from protocol.records import (
 )
 from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
+from protocol.statements import read_request as read_delegation_request
+from protocol.succession import read_succession
+from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
@@ -200,6 +203,24 @@ def judge_online_key(data: bytes) -> None:
     unverified.signed_by(TOP.key.public)
 
 
+def judge_request(data: bytes) -> None:
+    """A request that was read was signed by its first key."""
+    try:
+        request = read_delegation_request(data)
+    except (MessageError, NotVerified):
+        return
+    plain.statement_body(data, b"biaoshi delegation request 1\x00", [request.keys[0].raw])
+
+
+def judge_succession(data: bytes) -> None:
+    """A succession that was read was signed by the key that it replaces."""
+    try:
+        succession = read_succession(data)
+    except (MessageError, NotVerified):
+        return
+    plain.statement_body(data, b"biaoshi succession 1\x00", [succession.key.raw])
+
+
 def judge_receipt(data: bytes) -> None:
     """A receipt that holds holds for a verifier that shares no code with ours."""
     try:
@@ -280,7 +301,10 @@ JUDGES: Final[dict[str, Judge]] = {
     "values": judge_values,
     "delegation": judge_delegation,
     "online_key": judge_online_key,
+    "request": judge_request,
+    "succession": judge_succession,
     "receipt": judge_receipt,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
+    **DOORS,
 }

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
 
+from protocol.framing import split
+from protocol.statements import Address, DelegationRequest
+from protocol.succession import Succession
 from tests.fuzz.decoders import conversation
+from tests.vectors.actors import NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FILES
 from tests.vectors.load import load
 
@@ -67,10 +71,34 @@ HOSTILE: Final[dict[str, bytes]] = {
 
 
 @cache
+def found() -> dict[str, tuple[str, bytes]]:
+    """What the fuzzer has found, made small: by what it is, the target and the bytes."""
+    exchanged = answered()
+    as_text = exchanged._replace(seal=exchanged.seal.replace(b"\xc4\x08", b"\xd9\x08", 1))
+    chain, resolved, seal = (wire for _, wire in split(conversation()[1])[:3])
+    refused = chain[:10] + b"\x01" + chain[11:]  # another status
+    other_key = seal.replace(SECONDARY.online.public.id, bytes(8))
+    return {
+        "a receipt whose seal names its key in text": ("receipt", as_text.receipt(SECONDARY_CHAIN)),
+        # It waits for its key; the true chain, when it comes, must not be lost for its sake.
+        "a datagram under an unknown key": ("datagrams", refused + resolved + other_key),
+    }
+
+
+def _signed() -> Iterator[bytes]:
+    """Statements that the vectors do not have."""
+    address = Address("node.example.cn", 26_410, 26_410)
+    yield DelegationRequest(SECONDARY.prefix, (SECONDARY.key.public,), (address,), NOW).sign(SECONDARY.key)
+    old, new = TOP.key, TOP.online
+    yield Succession(TOP.prefix, old.public, new.public, NOW, NOW + 86_400).sign(old)
+
+
+@cache
 def seeds() -> tuple[bytes, ...]:
-    """All byte strings of the vectors, and a conversation, shortest first and each once."""
-    found = {bytes.fromhex(digits) for name in FILES for digits in _strings(load(name.removesuffix(".json")))}
-    return tuple(sorted({*found, conversation()[1]}, key=lambda one: (len(one), one)))
+    """All byte strings of the vectors, a conversation, statements, what was found: shortest first, each once."""
+    vectors = {bytes.fromhex(digits) for name in FILES for digits in _strings(load(name.removesuffix(".json")))}
+    all_of_them = {*vectors, conversation()[1], *_signed(), *(data for _, data in found().values())}
+    return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -15,9 +15,10 @@ from protocol.framing import MAX_ITEMS, READ_BYTES, MessageStream, decode_one
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.receipts import verify_receipt
 from protocol.records import check_values, decode_body, split_body
-from protocol.statements import read_delegation, read_online_key
+from protocol.statements import read_delegation, read_online_key, read_request
+from protocol.succession import read_succession
 from tests.fuzz.decoders import JUDGES, asking
-from tests.fuzz.seeds import HOSTILE, seeds
+from tests.fuzz.seeds import HOSTILE, found, seeds
 from tests.property.strategies import FEW, MANY, damaged, messagepack
 from tests.vectors.actors import ANCHOR, NOW_MS
 
@@ -57,6 +58,12 @@ def test_hostile_bytes(name: str, what: str) -> None:
     data = HOSTILE[what]
     if name in {"stream", "exchange"}:
         data = data[:100_000]  # these judges take it in pieces of a few bytes
+    JUDGES[name](data)
+
+
+@pytest.mark.parametrize("what", found())
+def test_what_the_fuzzer_has_found(what: str) -> None:
+    name, data = found()[what]
     JUDGES[name](data)
 
 
@@ -100,17 +107,19 @@ BOUNDS = {
     "values": (check_values, 10_000, 16),
     "delegation": (read_delegation, 10_000, 16),
     "online key": (read_online_key, 10_000, 16),
+    "request": (read_request, 10_000, 16),
+    "succession": (read_succession, 10_000, 16),
 }
 
 
 def measured(decoder: object, data: bytes) -> tuple[int, int, float]:
-    """Peak and kept memory, and seconds."""
+    """Peak and kept memory, and seconds of the processor."""
     kept: object = None
     tracemalloc.start()
-    begun = time.perf_counter()
+    begun = time.process_time()
     with contextlib.suppress(BiaoshiError):
         kept = decoder(data)  # type: ignore[operator]
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     del kept

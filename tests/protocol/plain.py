@@ -78,9 +78,14 @@ def key_id(public: bytes) -> bytes:
     return sha256(b"\x01" + public).digest()[:8]
 
 
+def message(wire: bytes) -> Any:
+    """A message of the protocol. Strings may come as text or as binary."""
+    return msgpack.unpackb(wire, raw=True)
+
+
 def seal_holds(requests: Sequence[bytes], responses: Sequence[bytes], seal: bytes, public: bytes) -> bool:
     """Whether a seal covers these requests and these responses, in this order."""
-    nil, n, time, named, index, size, path, signature = msgpack.unpackb(seal)
+    nil, n, time, named, index, size, path, signature = message(seal)
     assert nil is None
     if n != len(responses) or named != key_id(public):
         return False
@@ -102,7 +107,7 @@ def receipt_answer(receipt: bytes, anchor_prefix: str, anchor: bytes) -> tuple[b
     """Identifier, status and payload of a receipt that holds; AssertionError for any other."""
     form, request, response, seal, delegations, online_keys = msgpack.unpackb(receipt)
     assert form == 1
-    at = msgpack.unpackb(seal)[2] // 1000
+    at = message(seal)[2] // 1000
     prefix, keys = anchor_prefix, [anchor]
     for statement in delegations:
         parent, child, _, since, until, named, _ = statement_body(statement, b"biaoshi delegation 1\x00", keys)
@@ -117,8 +122,8 @@ def receipt_answer(receipt: bytes, anchor_prefix: str, anchor: bytes) -> tuple[b
         if algorithm == 1 and since <= at <= until:
             online.append(raw)
     assert any(seal_holds([request], [response], seal, raw) for raw in online)
-    op, rid, identifier, *_ = msgpack.unpackb(request)
-    answered, status, payload = msgpack.unpackb(response)
+    op, rid, identifier, *_ = message(request)
+    answered, status, payload = message(response)
     assert (op, rid) == (1, answered)
     asked = identifier.partition(b"/")[0].upper().decode()
     assert asked == prefix or asked.startswith(prefix + ".")

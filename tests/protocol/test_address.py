@@ -30,3 +30,10 @@ def test_good_addresses(text: str, host: str, port: int) -> None:
 def test_bad_addresses(text: str) -> None:
     with pytest.raises(SettingsError):
         parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["a..b", ".", "x" * 64 + ".cn:80", "\ud800", "host:" + "9" * 5_000])
+def test_what_cannot_even_be_looked_up(text: str) -> None:
+    """Python's own functions meet these with errors that say nothing to a person."""
+    with pytest.raises(SettingsError):
+        parse_address(text)

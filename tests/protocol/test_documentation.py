@@ -10,9 +10,12 @@ import pytest
 from protocol.errors import Rule
 from protocol.messages import Op
 from protocol.records import DEFAULT_PERMISSIONS
+from protocol.reports import REPORT_CONTEXT
 from protocol.seals import CONTEXT
 from protocol.signatures import NAMES
-from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT
+from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
+from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
+from registry.codes import ASK_CONTEXT, KEY_CONTEXT
 from registry.rights import PROVE_CONTEXT
 from tests.protocol import plain
 from tests.protocol.documentation import PAGE, limits_table, status_table
@@ -37,7 +40,7 @@ def test_every_operation_is_described() -> None:
 
 
 def test_every_rule_that_is_named_exists() -> None:
-    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights)\.[a-z0-9-]+)", TEXT))
+    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights|report)\.[a-z0-9-]+)", TEXT))
     assert len(named) > 8
     assert named <= set(Rule.known)
 
@@ -49,7 +52,18 @@ def test_all_rules_of_identifiers_are_there() -> None:
 
 
 def test_contexts() -> None:
-    for context in (CONTEXT, DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, PROVE_CONTEXT):
+    contexts = (
+        CONTEXT,
+        DELEGATION_CONTEXT,
+        ONLINE_KEY_CONTEXT,
+        REQUEST_CONTEXT,
+        PROVE_CONTEXT,
+        ASK_CONTEXT,
+        KEY_CONTEXT,
+        SUCCESSION_CONTEXT,
+        REPORT_CONTEXT,
+    )
+    for context in contexts:
         assert f'"{context[:-1].decode()}" ‖ 00' in TEXT
         assert context.endswith(b" 1\x00")
 

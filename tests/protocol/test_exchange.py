@@ -304,9 +304,9 @@ def test_what_no_chain_can_help_is_not_kept_for_it() -> None:
     said = encode_response(RID, 0, None)
     with pytest.raises(NotVerified):
         exchange.receive(sealed([wire], [encode_response(RID + 1, 0, None)]), NOW_MS)
-    assert exchange.receive_datagram(sealed([wire], [said]), NOW_MS) == []
+    assert exchange.receive(sealed([wire], [said]), NOW_MS) == []
     with pytest.raises(NotVerified) as caught:
-        exchange.receive_datagram(sealed([wire], [said]), NOW_MS)
+        exchange.receive(sealed([wire], [said]), NOW_MS)
     assert caught.value.rule.name == "exchange.unasked"
 
 
@@ -326,7 +326,48 @@ def test_a_truncated_answer_comes_without_a_seal_and_proves_nothing() -> None:
     (reply,) = exchange.receive_datagram(encode_response(RID, Status.TRUNCATED, None), NOW_MS)
     assert type(reply) is UnprovenReply
     with pytest.raises(NotVerified):
+        exchange.receive_datagram(encode_response(RID + 1, Status.TRUNCATED, None), NOW_MS)
+
+
+def test_a_truncated_answer_does_not_take_the_place_of_the_true_one() -> None:
+    exchange = client(knowing=SECONDARY_CHAIN)
+    _, wire = exchange.ask(Op.RESOLVE, IDENTIFIER)
+    for _ in range(2):
+        assert len(exchange.receive_datagram(encode_response(RID, Status.TRUNCATED, None), NOW_MS)) == 1
+    (reply,) = exchange.receive_datagram(sealed([wire], [encode_response(RID, 0, BODY)]), NOW_MS)
+    assert isinstance(reply, Reply)
+    with pytest.raises(NotVerified):
         exchange.receive_datagram(encode_response(RID, Status.TRUNCATED, None), NOW_MS)
+
+
+def test_a_datagram_under_an_unknown_key_is_for_later() -> None:
+    """It is not kept, so that one with a forged key does not take the place of the true one; it can be given again."""
+    exchange = client()
+    _, wire = exchange.ask(Op.RESOLVE, IDENTIFIER)
+    true = sealed([wire], [encode_response(RID, 0, BODY)])
+    forged = true.replace(SECONDARY.online.public.id, b"unknown!")
+    for datagram in (forged, true, true):
+        with pytest.raises(NotVerified) as caught:
+            exchange.receive_datagram(datagram, NOW_MS)
+        assert caught.value.rule.name == "trust.unknown-key"
+    rid, asked = exchange.ask(Op.CHAIN)
+    (shown,) = exchange.receive_datagram(sealed([asked], [encode_response(rid, 0, SECONDARY_CHAIN)]), NOW_MS)
+    assert shown.rid == rid
+    (reply,) = exchange.receive_datagram(true, NOW_MS)
+    assert isinstance(reply, Reply)
+    assert exchange.outstanding == 0
+
+
+def test_behind_what_waits_for_the_chain_something_broken() -> None:
+    """What came under an unknown key stayed behind, and the next chain was then refused because of it."""
+    exchange = client()
+    _, wire = exchange.ask(Op.RESOLVE, IDENTIFIER)
+    true = sealed([wire], [encode_response(RID, 0, BODY)])
+    with pytest.raises(MessageError):
+        exchange.receive_datagram(true.replace(SECONDARY.online.public.id, b"unknown!") + b"\x01", NOW_MS)
+    rid, asked = exchange.ask(Op.CHAIN)
+    assert len(exchange.receive_datagram(sealed([asked], [encode_response(rid, 0, SECONDARY_CHAIN)]), NOW_MS)) == 1
+    assert len(exchange.receive_datagram(true, NOW_MS)) == 1
 
 
 def test_any_other_answer_without_a_seal_is_nothing() -> None:

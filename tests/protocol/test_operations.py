@@ -14,7 +14,7 @@ from protocol.messages import Op
 from protocol.records import Value, encode_values
 from registry import session as session_module
 from registry.rights import Rights
-from registry.session import Batch, Session
+from registry.session import Session
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
@@ -171,7 +171,7 @@ def _known_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
 def answered(session: Session, store: MemoryStore, name: str) -> str:
     """The response to a request, written where it is a batch."""
     answer = session.answer(request(name))
-    if isinstance(answer, Batch):
+    if not isinstance(answer, bytes):
         answer = answer.response(store.apply(answer.writes, NOW))
     return answer.hex()
 
@@ -239,3 +239,17 @@ def test_the_registry_has_no_operation_of_the_resolver(op: Op) -> None:
     wire = new_session(MemoryStore(), Rights({})).answer((int(op), 1, b"88.118/x"))
     assert isinstance(wire, bytes)
     assert msgpack.unpackb(wire)[1] == 303
+
+
+def test_reporting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module.time, "time", lambda: NOW)
+    store = MemoryStore()
+    session = writers_session(store, "88.118")
+    assert answered(session, store, "reporter") == response("reporter", "not delegated")
+    delegate(store)
+    assert answered(session, store, "reporter") == response("reporter", "challenged")
+    assert answered(session, store, "prove reporter") == response("prove reporter", "proven")
+    assert answered(session, store, "report") == response("report", "kept")
+    assert answered(session, store, "report") == response("report", "sent again")
+    assert answered(session, store, "report, other content") == response("report, other content", "refused")
+    assert answered(session, store, "statistics") == response("statistics", "enterprises")

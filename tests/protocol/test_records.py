@@ -17,6 +17,7 @@ from protocol.records import (
     Value,
     check_values,
     decode_body,
+    decode_values_of_all,
     encode_body,
     encode_plain_values,
     encode_values,
@@ -175,3 +176,47 @@ def test_permissions_by_index_refuses_the_same_values_for_the_same_reason(vector
     with pytest.raises(RecordError) as caught:
         permissions_by_index(bytes.fromhex(vector["bytes"]))
     assert caught.value.rule.name == vector["rule"]
+
+
+MARK = bytes(range(16))
+
+
+@pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda one: one["name"])
+def test_values_of_many_records_at_once(vector: Any) -> None:
+    if vector["values"]:
+        values = tuple(value_of(one) for one in vector["values"])
+        other = (Value(1, "URL", b"x"),)
+        many = [encode_values(one) for one in (values, other, values)]
+        assert decode_values_of_all(many, MARK) == [values, other, values]
+
+
+@pytest.mark.parametrize("vector", VECTORS["bad_values"], ids=lambda one: one["name"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_record_spoils_many(vector: Any, place: int) -> None:
+    many = [encode_values([Value(1, "URL", b"x")])] * 2
+    many.insert(place, bytes.fromhex(vector["bytes"]))
+    if vector["rule"] == "record.same-index":
+        decode_values_of_all(many, MARK)
+    else:
+        with pytest.raises(RecordError):
+            decode_values_of_all(many, MARK)
+
+
+_WHOLE = encode_values([Value(1, "URL", b"x"), Value(2, "NAME", b"y" * 40)])
+
+
+@pytest.mark.parametrize("cut", range(len(_WHOLE) + 1))
+def test_no_record_runs_into_the_next(cut: int) -> None:
+    """However two records are cut, two pieces that are one record together are not taken for two."""
+    for pieces in ([_WHOLE[:cut], _WHOLE[cut:]], [_WHOLE + _WHOLE[:cut], _WHOLE[cut:]], [_WHOLE, _WHOLE[:cut]]):
+        if pieces != [_WHOLE, _WHOLE]:
+            with pytest.raises(RecordError):
+                decode_values_of_all(pieces, MARK)
+
+
+@pytest.mark.parametrize("tail", [b"\xc4\x12", b"\xc5\x00\x12", b"\xd9\x12", b"\x92", b"\xc4\x10", b"\x90", b"\xc0"])
+def test_no_record_swallows_a_mark(tail: bytes) -> None:
+    one = encode_values([Value(1, "URL", b"x")])
+    for many in ([one + tail, one], [one, one + tail], [one + tail, one + tail], [tail, one], [tail + one, one]):
+        with pytest.raises(RecordError):
+            decode_values_of_all(many, MARK)

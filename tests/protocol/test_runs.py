@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.framing import split
-from protocol.messages import MAX_RID, Op, encode_request
+from protocol.messages import MAX_RID, Ask, Op, encode_request
 from protocol.runs import read_run, read_single
 
 MOST = 16
@@ -21,7 +21,8 @@ def runs(draw: st.DrawFn) -> list[bytes]:
     """Requests of one shape."""
     size = draw(st.integers(1, 40))
     padding = draw(st.one_of(st.none(), st.integers(0, 300)))
-    more = () if padding is None else (0, bytes(padding))
+    flags = draw(st.sampled_from([0, int(Ask.PROOF)]))
+    more = ((flags,) if flags else ()) if padding is None else (flags, bytes(padding))
     return [
         encode_request(Op.RESOLVE, draw(rids), draw(st.binary(min_size=size, max_size=size)), *more)
         for _ in range(draw(st.integers(1, MOST)))
@@ -39,7 +40,7 @@ def agrees(data: bytes) -> bool:
         assert echo[0] == 0xCF
         rebuilt.append((int(Op.RESOLVE), int.from_bytes(echo[1:], "big"), identifier))
     assert [message[:3] for message in messages] == rebuilt  # type: ignore[index]
-    assert all(len(message) == 3 or message[3] == 0 for message in messages)  # type: ignore[arg-type,index]
+    assert {message[3] if len(message) > 3 else 0 for message in messages} == {run.flags}  # type: ignore[arg-type,index]
     return True
 
 
@@ -88,6 +89,9 @@ def test_more_than_the_limit_is_no_run() -> None:
         [1, 7, b"88.118/x", 1, b""],
         [1, 7, b"88.118/x", 0, "padding"],
         [1, 7, b"88.118/x", 0],
+        [1, 7, b"88.118/x", 1],
+        [1, 7, b"88.118/x", 3],
+        [1, 7, b"88.118/x", 3, b""],
     ],
 )
 def test_what_is_no_plain_resolve_is_left_alone(request_: list[object]) -> None:

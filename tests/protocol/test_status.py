@@ -16,9 +16,9 @@ def test_numbers_names_and_groups() -> None:
     assert Status.NOT_FOUND.label == "not_found"
 
 
-def test_only_ok_is_a_success() -> None:
+def test_only_an_answer_is_a_success() -> None:
     for status in Status:
-        assert (status.http == 200) == (status.exit is Exit.OK) == (status is Status.OK)
+        assert (status.http == 200) == (status.exit is Exit.OK) == (status in (Status.OK, Status.STALE))
         assert status.http < 600
 
 

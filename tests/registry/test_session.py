@@ -7,7 +7,7 @@ from typing import Final
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.errors import StoreError
@@ -128,7 +128,7 @@ def test_without_a_key_it_says_who_it_is(store: MemoryStore) -> None:
     assert ask(session, Op.STATUS).payload == {b"registered": 7, b"zone": b"88.118"}
 
 
-@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 7, 15, 22, 127])
+@pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, 8, 15, 22, 127])
 def test_operations_of_others_are_unknown(owner: Session, op: int) -> None:
     response = ask(owner, op, b"88.118.1/x")
     assert response.status == Status.UNKNOWN_OPERATION
@@ -414,10 +414,14 @@ usual_items = st.tuples(
     st.sampled_from([None, 0, 1]),
     st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2)]),
 )
+plain_items = st.tuples(
+    st.sampled_from([b"88.118.1/a", b"88.118.1.2/x"]), st.just(0), st.sampled_from([values(), values("x", 2)])
+)
 
 
+@example([(b"88.118.1/a", None, values())] * 16, [(0, (b"88.118.1./a", None, values()))])
 @given(
-    st.lists(usual_items, min_size=16, max_size=20),
+    st.lists(usual_items, min_size=16, max_size=20) | st.lists(plain_items, min_size=16, max_size=20),
     st.lists(st.tuples(st.integers(0, 20), tricky_items | st.none() | tricky_identifiers), max_size=2),
 )
 def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], tricky: list[tuple[int, object]]) -> None:
@@ -434,6 +438,16 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
             refused[place] = one.refused[0]
     assert whole.writes == writes
     assert whole.refused == refused
+
+
+@pytest.mark.parametrize("place", [0, 255, 256, 600, 999])
+def test_one_restricted_record_among_a_thousand(place: int) -> None:
+    items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
+    items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
+    whole = read_writes(items, ("88.118.1",))
+    assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
+    items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
+    assert list(read_writes(items, ("88.118.1",)).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------

@@ -46,8 +46,13 @@ def run(main: Coroutine[Any, Any, None], loop: str = "asyncio", seconds: float =
         async with asyncio.timeout(seconds):
             await main
 
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        runner.run(watched())
+    try:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(watched())
+    except BaseException as error:
+        for one in unexpected:  # what failed in a callback may be why this failed
+            error.add_note(f"in a callback: {one.get('message')}: {one.get('exception')!r}")
+        raise
     # A connection cut while its handler ran tells asyncio of its own cancellation: that is no fault.
     assert not [one for one in unexpected if not isinstance(one.get("exception"), asyncio.CancelledError)]
 
@@ -96,6 +101,18 @@ def filled(count: int = 1_000, size: int = 0) -> MemoryStore:
     return store
 
 
+def bind_both(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
+    """Sockets for TCP and UDP on one port, one that is free for both where it is 0."""
+    while True:
+        stream = bind(host, port, socket.SOCK_STREAM)
+        try:
+            return stream, bind(host, stream.getsockname()[1], socket.SOCK_DGRAM)
+        except OSError:
+            stream.close()
+            if port:
+                raise
+
+
 class Server:
     """What a worker process serves, within this one."""
 
@@ -107,8 +124,10 @@ class Server:
         unsealed: bool = False,
         role: str = "secondary",
         listing: bool = True,
+        host: str = "127.0.0.1",
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.host = host
         self.keys = keys
         self.turns = 0
         self.clock_ms = 0
@@ -133,12 +152,11 @@ class Server:
     async def start(self, port: int = 0) -> None:
         """Listen on TCP and UDP."""
         loop = asyncio.get_running_loop()
-        stream = bind("127.0.0.1", port, socket.SOCK_STREAM)
+        stream, self._datagrams = bind_both(self.host, port)
         self.port = stream.getsockname()[1]
         self._server = await loop.create_server(self._accept, sock=stream)
-        self._datagrams = bind("127.0.0.1", self.port, socket.SOCK_DGRAM)
-        door = DatagramDoor(self._datagrams, self.answerer, self.keys.online, self.store)
-        loop.add_reader(self._datagrams.fileno(), door.on_readable)
+        self.door = DatagramDoor(self._datagrams, self.answerer, self.keys.online, self.store.rest)
+        loop.add_reader(self._datagrams.fileno(), self.door.on_readable)
 
     async def stop(self) -> None:
         """Stop as a worker does."""
@@ -156,7 +174,7 @@ class Server:
     @property
     def address(self) -> str:
         """``host:port``, TCP and UDP."""
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @contextlib.asynccontextmanager

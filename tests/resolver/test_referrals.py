@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from protocol.errors import NotVerified, Refused
+from protocol.errors import NotVerified, Refused, Unresolved
 from protocol.exchange import Exchange, Reply, read_chain
 from protocol.limits import DELEGATION_TTL_SECONDS, MAX_DATAGRAM_BYTES, UDP_REQUEST_BYTES
 from protocol.messages import Ask, Op
@@ -33,10 +33,12 @@ ADDRESSES: Final = (
 )
 
 
-def delegated(keys: ZoneKeys, child: str = CHILD, serial: int = 1, until: int = 0) -> tuple[MemoryStore, Delegation]:
+def delegated(
+    keys: ZoneKeys, child: str = CHILD, serial: int = 1, until: int = 0, addresses: tuple[Address, ...] = ADDRESSES
+) -> tuple[MemoryStore, Delegation]:
     """A store with records below a child prefix, above and beside it, and the delegation of the child."""
     now = int(time.time())
-    claim = Delegation(keys.zone, child, serial, now - 60, until or now + 86_400, CHILD_KEYS, ADDRESSES)
+    claim = Delegation(keys.zone, child, serial, now - 60, until or now + 86_400, CHILD_KEYS, addresses)
     store = MemoryStore()
     for name in (f"{child}/P1", f"{child}.7/P2", f"{child}0/P3", f"{keys.zone}/P4"):
         put(store, name, Value(1, "URL", name.encode()))
@@ -137,16 +139,19 @@ def test_a_referral_fits_a_datagram(loop: str) -> None:
     run(main(), loop)
 
 
-def test_the_client_is_told_where_not_to_ask() -> None:
+def test_the_client_goes_where_it_is_referred_and_nowhere_else() -> None:
     keys = ZoneKeys()
-    store, _ = delegated(keys)
+    store, _ = delegated(keys, addresses=(Address("127.0.0.1", 1, 1),))
 
     async def main() -> None:
         async with serving(store, keys) as server, Client(server.address, anchor=keys.anchor) as client:
-            for name, status in ((f"{CHILD}/P1", Status.REFERRAL), ("88.119/x", Status.NOT_RESPONSIBLE)):
-                with pytest.raises(Refused) as refused:
-                    await client.resolve(name)
-                assert refused.value.status == status
+            with pytest.raises(Refused) as refused:
+                await client.resolve("88.119/x")
+            assert refused.value.status == Status.NOT_RESPONSIBLE
+            with pytest.raises(Unresolved) as unresolved:
+                await client.resolve(f"{CHILD}/P1")
+            assert unresolved.value.details["zone"] == CHILD
+            assert "127.0.0.1:1" in str(unresolved.value.details["chain"])
             assert (await client.resolve(f"{ZONE}/P4")).found
 
     run(main())

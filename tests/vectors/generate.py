@@ -41,6 +41,7 @@ from protocol.records import (
     encode_values,
     public_body,
 )
+from protocol.reports import Report, encode_report, proof_bytes
 from protocol.seals import leaf, seal_turn, signed_bytes
 from protocol.signatures import SigningKey
 from protocol.statements import (
@@ -54,6 +55,7 @@ from protocol.statements import (
 )
 from protocol.status import Status
 from registry.rights import NO_PROOF, NOT_AUTHENTICATED, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
+from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -280,6 +282,11 @@ def _bad_record(name: str, raw: bytes, judge: Callable[[bytes], object]) -> Json
 FACTS: Final = NodeFacts("secondary", SECONDARY.prefix, "biaoshi/1", SECONDARY_CHAIN)
 WRITER: Final = key("writer")
 NONCE: Final = sha256(b"biaoshi test nonce").digest()
+REPORTER_PROOF: Final = ENTERPRISE.online.sign(proof_bytes(SECONDARY.prefix, ENTERPRISE.prefix, NONCE))
+REPORT: Final = Report(
+    ENTERPRISE.prefix, NOW - 3_600, NOW, 1, 1, 0, 1, 7, {ENTERPRISE.prefix: 7}, {"C34": 7}, {"resolved.ok": 12}
+)
+OTHER_REPORT: Final = Report(ENTERPRISE.prefix, NOW - 3_600, NOW, 1, 1, 0, 1, 8, {}, {}, {})
 PROOF: Final = WRITER.sign(challenge_bytes(SECONDARY.prefix, NONCE))
 FEED_CURSOR: Final = bytes(7) + b"\x03"
 NEW: Final = b"88.118.32001/P0000000123457"
@@ -384,6 +391,16 @@ def questions() -> list[Question]:
         ("changes", "registry", Op.CHANGES, (None, 100),
          [("the first page", 0, [[[IDENTIFIER.decode(), BODY]], FEED_CURSOR, False])]),
         ("changes since", "registry", Op.CHANGES, (FEED_CURSOR, 100), [("nothing new", 0, [[], FEED_CURSOR, False])]),
+        ("reporter", "registry", Op.REPORTER, (ENTERPRISE.online_statement(),),
+         [("challenged", 0, NONCE),
+          ("not delegated", *failure(Refused(NOT_DELEGATED, Status.NOT_PERMITTED, zone=ENTERPRISE.prefix)))]),
+        ("prove reporter", "registry", Op.PROVE_REPORTER, (REPORTER_PROOF,), [("proven", 0, ENTERPRISE.prefix)]),
+        ("report", "registry", Op.REPORT, (encode_report(REPORT),),
+         [("kept", 0, [1, True]), ("sent again", 0, [1, False])]),
+        ("report, other content", "registry", Op.REPORT, (encode_report(OTHER_REPORT),),
+         [("refused", *failure(Refused(USED_NUMBER, Status.CONFLICT, sequence=1, last=1, end=NOW)))]),
+        ("statistics", "registry", Op.STATISTICS, (2, ENTERPRISE.prefix.encode(), 0, NOW, None, 10),
+         [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
     ]  # fmt: skip
 
 

@@ -17,8 +17,8 @@ resolution. Dictionaries cost nothing to name and are never removed while the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, cast
 
 import zstandard
 
@@ -89,10 +89,12 @@ class Codec:
 
     def store_many(self, bodies: Sequence[bytes], dictionary: int) -> list[bytes]:
         """The stored forms of active bodies that everybody may read."""
-        if not dictionary:
+        if not dictionary or not bodies:
             return [body + _PLAIN_TAG for body in bodies]
-        compress, end = self.compressor(dictionary).compress, tag(dictionary)
-        stored = [compress(body) + end for body in bodies]
+        # One call for all of them, in which other threads of Python run: the next batch is checked meanwhile.
+        frames = self.compressor(dictionary).multi_compress_to_buffer(list(bodies))
+        end = tag(dictionary)
+        stored = [frame.tobytes() + end for frame in cast("Iterable[zstandard.BufferSegment]", frames)]
         if sum(map(len, stored)) < sum(map(len, bodies)):
             return stored
         return [self.compress(body, dictionary) for body in bodies]

@@ -189,3 +189,41 @@ def test_reads_what_the_csv_writer_writes(
     assert refused == []
     assert [cells for _, cells in rows] == table
     assert [row for row, _ in rows] == list(range(2, len(table) + 2))
+
+
+_lines = st.lists(
+    st.one_of(
+        st.sampled_from(["a/1,u", "a/2,v,w", "", ",", 'a/3,"q"', 'a/4,"two', 'lines"', '"', 'a"b,c', "a/5,\x85\x0b"]),
+        st.text(alphabet='a,"\u2028 ', max_size=8),
+    ),
+    max_size=12,
+)
+
+
+@given(
+    lines=_lines,
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=12, max_size=12),
+    most=st.integers(1, 5),
+    after=st.integers(0, 10),
+    block=st.integers(1, 40),
+)
+def test_batches_are_the_rows(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], ends: list[str], most: int, after: int, block: int
+) -> None:
+    """Whatever the blocks and batches: the same rows and refusals, and no refusal comes before its time."""
+    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    text = "id,URL\n" + "".join(line + end for line, end in zip(lines, ends, strict=False))
+    path.write_text(text, "utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        expected = read(path)
+        patch.setattr(csv_source, "BLOCK_BYTES", block)
+        source = CsvSource(path, ImportOptions(delimiter=","))
+        refused: Refused = []
+        found: list[tuple[int, list[str]]] = []
+        for first, rows in source.batches(lambda *fault: refused.append(fault), after, most):
+            assert 0 < len(rows) <= most
+            found += enumerate(rows, first)
+            assert all(row < first + len(rows) for row, _, _ in refused)
+    after = max(after, 1)
+    assert found == [(row, cells) for row, cells in expected[0] if row > after]
+    assert [fault[:2] for fault in refused] == [fault[:2] for fault in expected[1] if fault[0] > after]

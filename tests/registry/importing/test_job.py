@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -288,6 +290,9 @@ def test_the_power_goes_at_every_moment(path: Path, monkeypatch: pytest.MonkeyPa
             finished = True
         except PowerCut:
             pass
+        except SettingsError as error:
+            if error.rule is not rules.SORTER_ENDED:  # it went in the process that sorts
+                raise
         monkeypatch.setattr(os, "fsync", real)
         if not finished:
             summary = importing(path, registry)
@@ -296,6 +301,68 @@ def test_the_power_goes_at_every_moment(path: Path, monkeypatch: pytest.MonkeyPa
             assert (registry.records, summary.report_path.read_bytes()) == (calm.records, report), fatal
             summary.report_path.unlink()
     assert fatal > 30
+
+
+@pytest.mark.parametrize("fatal", [1, 2, 3, 5])
+def test_the_process_that_sorts_dies(path: Path, monkeypatch: pytest.MonkeyPatch, fatal: int) -> None:
+    rows = mixed_rows(150)
+    write_lines(path, rows)
+    expected, calm, report = undisturbed(path, rows)
+    real = os.fork
+    forks = 0
+
+    def fork() -> int:
+        nonlocal forks
+        forks += 1
+        pid = real()
+        if forks == fatal:
+            os.kill(pid or os.getpid(), signal.SIGKILL)
+        return pid
+
+    registry = seeded(rows)
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(SettingsError) as caught:
+        importing(path, registry)
+    assert caught.value.rule is rules.SORTER_ENDED
+    assert "{" not in caught.value.message("zh") + caught.value.message("en")
+    assert not registry.batches
+    notices: list[str] = []
+    summary = importing(path, registry, notice=notices.append)
+    assert ("continuing" in notices[0]) is (fatal > 1)
+    assert same(summary, expected)
+    assert summary.report_path is not None
+    assert (registry.records, summary.report_path.read_bytes()) == (calm.records, report)
+
+
+def test_no_room_for_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = mixed_rows(150)
+    write_lines(path, rows)
+    expected, calm, report = undisturbed(path, rows)
+
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    registry = seeded(rows)
+    summary = importing(path, registry)
+    assert same(summary, expected)
+    assert summary.report_path is not None
+    assert (registry.records, summary.report_path.read_bytes()) == (calm.records, report)
+
+
+def test_a_run_that_was_damaged_after_it_was_written(path: Path) -> None:
+    write_lines(path, ["id,URL", *(f"a/{number},u" for number in range(100))])
+
+    def fail(_: int) -> None:
+        raise Unreachable(NO_ANSWER)
+
+    with pytest.raises(Unreachable):
+        importing(path, FakeRegistry(fail))
+    run = path.with_name("rows.csv.import") / "biaoshi-import.run-000001"
+    run.write_bytes(run.read_bytes()[:-1])
+    with pytest.raises(SettingsError) as caught:
+        importing(path, FakeRegistry())
+    assert caught.value.rule is rules.DAMAGED
 
 
 def test_other_options_or_another_file_start_over(path: Path) -> None:
@@ -322,12 +389,12 @@ def test_a_file_that_changes_while_it_is_read(path: Path, monkeypatch: pytest.Mo
 
     def append(_: Progress) -> None:
         with path.open("a") as file:
-            file.write("a/x,late\r\n")
+            file.write(f"a/x{file.tell()},late\r\n")
 
     with pytest.raises(SettingsError) as caught:
         importing(path, FakeRegistry(), progress=append)
     assert caught.value.rule is rules.INPUT_CHANGED
-    assert importing(path, FakeRegistry()).registered == 101 + (path.read_text().count("late") - 1)
+    assert importing(path, FakeRegistry()).registered == 100 + path.read_text().count("late")
 
 
 @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.NOT_AUTHENTICATED, Status.STORE_FULL, Status.OVERLOADED])

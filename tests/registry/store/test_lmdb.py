@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -125,6 +126,17 @@ def test_codec_round_trip_with_every_kind_of_dictionary_number(dictionary: bytes
         assert codec.public[made[-1]](made) == BODIES[7]
         assert codec.whole(made) == BODIES[7]
     assert asked == [number, number], "asked for once by each codec"
+
+
+@pytest.mark.parametrize("number", [0, *NUMBERS])
+def test_many_bodies_are_stored_as_each_is(dictionary: bytes, number: int) -> None:
+    codec = Codec(lambda number: dictionary)
+    mixed = [*BODIES[:50], os.urandom(300), b"x", b"", bytes(32_768)]
+    for bodies in (BODIES, mixed, [os.urandom(200)] * 3, BODIES[:1], []):
+        stored = codec.store_many(bodies, number)
+        assert [codec.whole(one) for one in stored] == bodies
+        if bodies is BODIES:
+            assert stored == [codec.store(body, number, restricted=False, withdrawn=False) for body in bodies]
 
 
 def test_tags_of_dictionaries_are_unique_and_are_no_flags() -> None:

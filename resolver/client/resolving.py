@@ -1,0 +1,235 @@
+"""Asking one or several servers: connections, time-outs, repetitions, streams of identifiers in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from typing import Final, Generic, Self, TypeVar
+
+from protocol.address import Address, parse_address
+from protocol.answers import UnprovenAnswer
+from protocol.errors import MessageError, Refused, Rule, Unreachable
+from protocol.exchange import UnprovenReply
+from protocol.identifiers import normal_prefix_text, normal_text
+from protocol.limits import MAX_LIST
+from protocol.messages import Op, refusal
+from protocol.status import Status
+from protocol.trust import Chain, Verifier
+from resolver.client.connection import StreamConnection
+from resolver.client.pace import BUSY, pause
+
+TIMED_OUT: Final = Rule(
+    "client.timed-out",
+    Status.UNREACHABLE,
+    "no answer from {server} within {seconds} s",
+    "{server} 在 {seconds} 秒内没有应答",
+)
+BAD_REPLY: Final = Rule(
+    "client.bad-reply",
+    Status.BAD_REQUEST,
+    "the reply to {operation} has another shape than agreed",
+    "对 {operation} 的应答格式与约定不符",
+)
+
+MANY_AT_ONCE: Final = 200
+"""Identifiers in one resolve-many of a stream: large enough that the seal costs nothing, small enough that the
+first answers come soon."""
+
+WINDOW: Final = 8
+"""Such requests that wait for their answers at one time: bounds the memory of a stream of any length."""
+
+AnyAnswer = TypeVar("AnyAnswer", bound=UnprovenAnswer)
+
+
+class Resolving(Generic[AnyAnswer]):
+    """Servers, connections, time-outs and repetitions; what an answer is, the subclasses say."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "127.0.0.1",
+        *,
+        connections: int = 1,
+        timeout: float = 5.0,
+        retries: int = 2,
+        _verifier: Verifier | None,
+    ) -> None:
+        names = [servers] if isinstance(servers, str) else list(servers)
+        self._servers: list[Address] = [parse_address(name) for name in names]
+        self._connections_each = connections
+        self._timeout = timeout
+        self._retries = retries
+        self._verifier = _verifier
+        self._open: dict[Address, list[StreamConnection]] = {server: [] for server in self._servers}
+        self._opening = {server: asyncio.Lock() for server in self._servers}
+        self._turn = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for connections in self._open.values():
+            for connection in connections:
+                connection.close()
+            connections.clear()
+
+    # What one asks --------------------------------------------------------------------------------
+
+    async def resolve(self, identifier: str) -> AnyAnswer:
+        """The answer for one identifier: registered, withdrawn or absent. Raises
+        :class:`~protocol.errors.BiaoshiError` for everything else."""
+        wire = normal_text(identifier)
+        reply = await self._ask(Op.RESOLVE, wire)
+        return self._answer(wire, reply.status, reply.payload, reply)
+
+    async def resolve_many(self, identifiers: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[AnyAnswer, None]:
+        """The answers for any number of identifiers, in order, in bounded memory."""
+        pending: deque[asyncio.Task[list[AnyAnswer]]] = deque()
+        try:
+            async for batch in _batches(identifiers, MANY_AT_ONCE):
+                pending.append(asyncio.create_task(self._resolve_batch(batch)))
+                if len(pending) >= WINDOW:
+                    for answer in await pending.popleft():
+                        yield answer
+            while pending:
+                for answer in await pending.popleft():
+                    yield answer
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)  # what failed with the first is not told again
+
+    async def list_page(
+        self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
+    ) -> tuple[list[str], bytes | None]:
+        """A page of the identifiers registered below a prefix, and the cursor of the next page (None at the end)."""
+        reply = self._require_ok(await self._ask(Op.LIST, normal_prefix_text(prefix), cursor, limit))
+        match reply.payload:
+            case (tuple(names), (None | bytes()) as next_cursor) if all(type(name) is bytes for name in names):
+                return [name.decode() for name in names], next_cursor
+        raise MessageError(BAD_REPLY, operation="list")
+
+    async def ask(self, op: Op) -> object:
+        """The payload of an operation without arguments."""
+        return self._require_ok(await self._ask(op)).payload
+
+    async def ping(self) -> None:
+        """Return when the node has answered."""
+        self._require_ok(await self._ask(Op.PING))
+
+    async def status(self) -> dict[str, str | int]:
+        """What the node says of itself: role, zone, registered, prefixes, changes, store_bytes, uptime_s, …"""
+        reply = self._require_ok(await self._ask(Op.STATUS))
+        if not isinstance(reply.payload, dict):
+            raise MessageError(BAD_REPLY, operation="status")
+        return {
+            key.decode(): value.decode() if isinstance(value, bytes) else value for key, value in reply.payload.items()
+        }
+
+    # How it is asked ------------------------------------------------------------------------------
+
+    def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> AnyAnswer:
+        raise NotImplementedError
+
+    async def _resolve_batch(self, identifiers: Sequence[str]) -> list[AnyAnswer]:
+        wires = [normal_text(identifier) for identifier in identifiers]
+        reply = self._require_ok(await self._ask(Op.RESOLVE_MANY, wires))
+        items = reply.payload
+        if not isinstance(items, tuple) or len(items) != len(wires):
+            raise MessageError(BAD_REPLY, operation="resolve-many")
+        answers: list[AnyAnswer] = []
+        for wire, item in zip(wires, items, strict=True):
+            match item:
+                case bytes():
+                    answers.append(self._answer(wire, Status.OK, item, reply))
+                case (int(status), payload):
+                    answers.append(await self._item(wire, status, payload, reply))
+                case _:
+                    raise MessageError(BAD_REPLY, operation="resolve-many")
+        return answers
+
+    async def _item(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> AnyAnswer:
+        """The answer for an item of a resolve-many that has no body."""
+        if status == Status.TRUNCATED:
+            return await self.resolve(identifier.decode())
+        return self._answer(identifier, status, payload, reply)
+
+    def _until(self) -> float:
+        """When the time of a call that begins now is over, by the loop's clock."""
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def _ask(self, op: Op, *arguments: object, until: float | None = None) -> UnprovenReply:
+        reply, _ = await self._ask_with_chain(op, *arguments, until=until)
+        return reply
+
+    async def _ask_with_chain(
+        self, op: Op, *arguments: object, until: float | None = None
+    ) -> tuple[UnprovenReply, Chain | None]:
+        """Ask until somebody answers, or until the time of the call is over where this is a part of one. What is left
+        is divided among the attempts that are left, so that a server which hangs leaves some for the next."""
+        loop = asyncio.get_running_loop()
+        until = self._until() if until is None else until
+        failure: Unreachable | Refused | None = None
+        for attempt in range(self._retries + 1):
+            patience = (until - loop.time()) / (self._retries + 1 - attempt)
+            server = self._servers[self._turn % len(self._servers)]
+            self._turn += 1
+            connection: StreamConnection | None = None
+            try:
+                async with asyncio.timeout(patience):
+                    if attempt:
+                        await asyncio.sleep(min(pause(attempt - 1), patience / 2))
+                    connection = await self._connection(server)
+                    reply = await connection.ask(op, *arguments)
+            except TimeoutError:
+                failure = Unreachable(TIMED_OUT, server=str(server), seconds=self._timeout)
+                if connection is not None:
+                    connection.close()  # it hangs: whatever else waits for it is better asked anew
+                continue
+            except Unreachable as error:
+                failure = error
+                continue
+            if Status.named(reply.status) not in BUSY:
+                return reply, connection.chain
+            failure = refusal(reply.status, reply.payload)
+        assert failure is not None
+        raise failure
+
+    async def _connection(self, server: Address) -> StreamConnection:
+        """The least busy usable connection to a server, opened where there are not enough."""
+        async with self._opening[server]:
+            connections = self._open[server] = [one for one in self._open[server] if one.usable]
+            idle = min(connections, key=lambda connection: connection.load, default=None)
+            if idle is not None and (not idle.load or len(connections) >= self._connections_each):
+                return idle
+            connection = await StreamConnection.open(server, self._verifier)
+            connections.append(connection)
+            return connection
+
+    @staticmethod
+    def _require_ok(reply: UnprovenReply) -> UnprovenReply:
+        if reply.status != Status.OK:
+            raise refusal(reply.status, reply.payload)
+        return reply
+
+
+async def _batches(items: Iterable[str] | AsyncIterable[str], size: int) -> AsyncIterator[Sequence[str]]:
+    batch: list[str] = []
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    else:
+        for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
