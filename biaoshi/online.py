@@ -8,6 +8,7 @@ before, shown until they end, since answers sealed by them go on being verified.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -63,10 +64,11 @@ class OnlineKeys:
 
     def use(self, key_id: bytes) -> None:
         """Put a prepared key in use. Whatever moment it is stopped at, it may be called again."""
-        now_used = self.statement.read_bytes()
-        before = read_online_key(now_used).claim.key.id
-        if before != key_id:
-            write_whole(statement_beside(self.statement, before.hex()), now_used)
+        with contextlib.suppress(FileNotFoundError, BiaoshiError):  # one that is lost or damaged need not be shown
+            now_used = self.statement.read_bytes()
+            before = read_online_key(now_used).claim.key.id
+            if before != key_id:
+                write_whole(statement_beside(self.statement, before.hex()), now_used)
         os.replace(statement_beside(self.online, key_id.hex()), self.online)
         beside = statement_beside(self.statement, key_id.hex())
         write_whole(self.statement, beside.read_bytes())

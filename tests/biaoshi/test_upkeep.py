@@ -165,6 +165,19 @@ def _stop_at(patched: pytest.MonkeyPatch, stop: int) -> None:
     patched.setattr(os, "open", counted(os.open))
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"\x92"])
+def test_a_statement_that_is_lost_or_damaged_is_replaced(tmp_path: Path, damage: bytes | None) -> None:
+    keys = OnlineKeys(tmp_path / "online.pem", tmp_path / "online.statement")
+    keys.make_first("88.118", "node-1", ZONE_KEY, NOW, 1)
+    if damage is None:
+        keys.statement.unlink()
+    else:
+        keys.statement.write_bytes(damage)
+    claim = keys.prepare("88.118", "node-1", ZONE_KEY, NOW, 1)
+    keys.use(claim.key.id)
+    assert state(tmp_path, NOW).claim == claim
+
+
 def test_statements_that_are_over_are_cleared(tmp_path: Path) -> None:
     keys = OnlineKeys(tmp_path / "online.pem", tmp_path / "online.statement")
     keys.make_first("88.118", "node-1", ZONE_KEY, NOW, 1)

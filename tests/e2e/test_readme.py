@@ -120,7 +120,7 @@ def test_the_first_steps_in_help_are_command_lines() -> None:
         "biaoshi delegate",
         "biaoshi delegate fly",
         "biaoshi resolve --no-such-option x",
-        "biaoshi init secondary --dir node",
+        "biaoshi init secondary --prefix 88.118",
         "biaoshi init secondary --prefix 88.118 --dir node --port many",
         "biaoshi renew --days 0",
     ],

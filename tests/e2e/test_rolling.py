@@ -124,7 +124,7 @@ def test_a_zone_changes_its_key(tree: Tree) -> None:
     assert asking.answers > 50
     assert secondary.run("status").code == 0
     traced = enterprise.run("resolve", pump, "--trace")
-    assert "88.118 -> 88.118.32001, serial 2" in traced.err
+    assert "88.118 → 88.118.32001, serial 2" in traced.err
 
 
 def test_an_anchor_changes_its_key(tree: Tree, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def judge_run(data: bytes) -> None:
     for message, echo, identifier in zip(found, run.echoes, run.identifiers, strict=True):
         op, rid, (asked, *more) = read_request(message)
         assert (op, b"\xcf" + rid.to_bytes(8, "big"), asked) == (Op.RESOLVE, echo, identifier)
-        assert not more or (more[0] == 0 and len(more) == 2)
+        assert (more[0] if more else 0) == run.flags
+        assert len(more) <= 2
 
 
 def judge_registry(data: bytes) -> None:
