@@ -127,6 +127,18 @@ def read_identity(settings: Settings) -> Identity:
     return Identity(seed, tuple(statements), delegations, tuple(keys.zone), successions)
 
 
+def vouched_path(settings: Settings, follower: str) -> Path:
+    """Where the zone's statement for the online key of a follower's node lies: beside that for the node's own."""
+    return settings.path(settings.keys.statement).parent / "followers" / f"{follower}.statement"
+
+
+def read_vouched(settings: Settings) -> dict[str, bytes]:
+    """The zone's statements for the online keys of its followers, by their names, those that are there. Raises
+    :class:`BadKeyFile`."""
+    paths = {one.name: vouched_path(settings, one.name) for one in settings.registry.followers if one.online}
+    return {name: _read(path) for name, path in paths.items() if path.exists()}
+
+
 def statement_beside(statement: Path, key_id: str) -> Path:
     """Where a statement for another online key lies: beside the one that ``[keys]`` names, with the key's id."""
     return statement.with_name(f"{statement.stem}-{key_id}{statement.suffix}")

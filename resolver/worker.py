@@ -5,35 +5,26 @@ Several of them share the node's address (SO_REUSEPORT) and its store, which the
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 import sys
 import time
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import structlog
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
 from protocol.node import NodeFacts, OwnKeys, own_keys
-from protocol.turn import Turn
 from registry.store.counters import CounterFile
+from registry.store.interface import Reader
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
-from resolver.tcp import IDLE_SECONDS, Connections, count_bundles
-from resolver.udp import DatagramDoor
-
-BACKLOG = 1_024
-"""Connections that the kernel holds for a busy worker."""
-
-DRAIN_SECONDS = 5.0
-"""How long a stopping worker waits for clients to take what was answered."""
+from resolver.doors import Doors
 
 
 async def serve(settings: Settings, port: int) -> None:
@@ -43,9 +34,21 @@ async def serve(settings: Settings, port: int) -> None:
     zone = normal_zone_text(settings.node.prefix)
     own = read_own_keys(settings, zone)
     reader = LmdbReader(settings.store_path)
-    loop = asyncio.get_running_loop()
+    async with open_doors(settings, zone, own, reader, port, log) as doors:
+        take_up_renewed_keys(settings, zone, doors.take_up, log)
+        settle_collector()
+        say_ready()
+        await stop.wait()
+    reader.close()
+
+
+@contextlib.asynccontextmanager
+async def open_doors(
+    settings: Settings, zone: str, own: OwnKeys, reader: Reader, port: int, log: structlog.stdlib.BoundLogger
+) -> AsyncIterator[Doors]:
+    """Answer for an authoritative node, from what ``reader`` sees, until the end of the block. Raises
+    :class:`OSError`, :class:`~protocol.errors.StoreError`."""
     tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
-    turn = Turn(own.key, loop.call_soon, _now_ms, reader.rest, partial(count_bundles, tally))
     facts = NodeFacts(
         role=settings.node.role,
         zone=zone,
@@ -55,28 +58,14 @@ async def serve(settings: Settings, port: int) -> None:
         own=own,
     )
     answerer = Answerer(reader, facts, tally=tally)
-    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed, tally=tally)
-    host = settings.resolver.host
-    server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
-    datagrams = bind(host, port, socket.SOCK_DGRAM)
-    door = DatagramDoor(datagrams, answerer, own.key, reader.rest, tally)
-    loop.add_reader(datagrams.fileno(), door.on_readable)
-    take_up_renewed_keys(settings, zone, turn, door, facts, log)
-    sweeper = asyncio.create_task(sweep_connections(connections))
-    log.info("serving", host=host, port=port, zone=facts.zone)
-    settle_collector()
-    say_ready()
-    await stop.wait()
-    log.info("stopping", connections=len(connections.open))
-    server.close()
-    loop.remove_reader(datagrams.fileno())
-    datagrams.close()
-    connections.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            await connections.empty.wait()
-    sweeper.cancel()
-    reader.close()
+    doors = await Doors.open(answerer, facts, own, settings.resolver, port, reader.rest, tally)
+    log.info("serving", host=settings.resolver.host, port=port, zone=zone)
+    try:
+        yield doors
+    finally:
+        log.info("stopping", connections=doors.connections)
+        doors.refuse()
+        await doors.close()
 
 
 def read_own_keys(settings: Settings, zone: str) -> OwnKeys:
@@ -86,41 +75,20 @@ def read_own_keys(settings: Settings, zone: str) -> OwnKeys:
 
 
 def take_up_renewed_keys(
-    settings: Settings,
-    zone: str,
-    turn: Turn,
-    door: DatagramDoor,
-    facts: NodeFacts,
-    log: structlog.stdlib.BoundLogger,
-) -> None:
-    """At SIGHUP, seal by the keys that the files have then."""
+    settings: Settings, zone: str, take_up: Callable[[OwnKeys], None], log: structlog.stdlib.BoundLogger
+) -> Callable[[], None]:
+    """At SIGHUP, have the keys taken up that the files have then. Gives what does so at once."""
 
-    def take_up() -> None:
+    def renew() -> None:
         try:
             renewed = read_own_keys(load_settings(settings.file_path), zone)
         except (BiaoshiError, BadConfiguration, BadKeyFile) as error:
             log.warning("renewed keys cannot be used; those in use stay", reason=str(error))
             return
-        turn.key = door.key = renewed.key
-        facts.take_up(renewed)
+        take_up(renewed)
 
-    on_hangup(take_up)
-
-
-async def sweep_connections(connections: Connections) -> None:
-    """Look once a second for clients that overstay."""
-    idle_at = connections.loop.time() + IDLE_SECONDS
-    while True:
-        await asyncio.sleep(1.0)
-        now = connections.loop.time()
-        connections.sweep(now)
-        if now >= idle_at:
-            connections.sweep_idle()
-            idle_at = now + IDLE_SECONDS
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    on_hangup(renew)
+    return renew
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ Who has nothing yet can still begin at the beginning; who stands somewhere below
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
@@ -67,6 +68,11 @@ GAP: Final = Rule(
     "a page of changes begins at {number} where the copy goes on at {expected}",
     "变更页从第 {number} 条开始，而副本应从第 {expected} 条继续",
 )
+
+
+def draw_mark() -> bytes:
+    """The mark of a new transaction."""
+    return os.urandom(MARK_BYTES)
 
 
 class Position(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from registry.store.feed import (
     BAD_CURSOR,
     DIVERGED,
     GAP,
-    MARK_BYTES,
     NO_MARK,
     FeedEntry,
     FeedPage,
     Part,
     Position,
     Pruning,
+    draw_mark,
     order,
     read_cursor,
     read_feed,
@@ -108,7 +107,7 @@ class MemoryStore:
                 changed.append(write.identifier)
             outcomes.append(outcome)
         if changed:
-            self._feed.note(os.urandom(MARK_BYTES), len(changed), None, changed)
+            self._feed.note(draw_mark(), len(changed), None, changed)
         return outcomes
 
     def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
@@ -162,12 +161,12 @@ class MemoryStore:
     def inherit(self, seen: Position) -> None:
         self._feed.inherited = seen
         if seen.number > self._feed.head.number:
-            mark = os.urandom(MARK_BYTES)
+            mark = draw_mark()
             for bounds in self._everything():
                 self._feed.note(mark, 1, bounds, [])
 
     def prune(self, number: int) -> int:
-        return self._feed.prune(number, self._everything(), os.urandom(MARK_BYTES))
+        return self._feed.prune(number, self._everything(), draw_mark())
 
     def _put(self, identifier: bytes, body: bytes) -> None:
         if identifier not in self._bodies:

@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from config.keyfiles import BadKeyFile, read_anchor
 from config.load import BadConfiguration, load_settings
-from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
 from protocol.address import Address, parse_address
 from protocol.errors import BiaoshiError
-from protocol.node import NodeFacts
+from protocol.node import NodeFacts, OwnKeys
 from protocol.trust import TrustAnchor, Verifier
-from protocol.turn import Turn
 from resolver.client.connection import StreamConnection
+from resolver.doors import Doors
 from resolver.recursion.answering import RecursiveAnswerer
 from resolver.recursion.cache import Cache
 from resolver.recursion.delegations import KNOWN_BYTES
 from resolver.recursion.iteration import Iteration
 from resolver.recursion.recursion import Recursion
-from resolver.tcp import Connections
-from resolver.udp import DatagramDoor
-from resolver.worker import BACKLOG, DRAIN_SECONDS, read_own_keys, sweep_connections, take_up_renewed_keys
+from resolver.worker import read_own_keys, take_up_renewed_keys
 
 SETTLE_SECONDS: Final = 2.0
 """How long a stopping worker goes on asking for those who wait."""
@@ -53,6 +52,19 @@ async def serve(settings: Settings, port: int) -> None:
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
     own = read_own_keys(settings, "")
+    async with open_doors(settings, own, port, log) as doors:
+        take_up_renewed_keys(settings, "", doors.take_up, log)
+        settle_collector()
+        say_ready()
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def open_doors(
+    settings: Settings, own: OwnKeys, port: int, log: structlog.stdlib.BoundLogger
+) -> AsyncIterator[Doors]:
+    """Answer for a recursive node until the end of the block. Raises :class:`OSError`, :class:`BadKeyFile`,
+    :class:`~protocol.errors.SettingsError`."""
     anchor, roots = check_recursion(settings)
     options = settings.recursion
     memory = options.cache_bytes // settings.resolver.workers
@@ -66,33 +78,18 @@ async def serve(settings: Settings, port: int) -> None:
     )
     recursion = Recursion(iteration, cache, options.patience_seconds)
     facts = NodeFacts(settings.node.role, "", software(), own.chain, listing=False, own=own)
-    answerer = RecursiveAnswerer(recursion, facts)
-    loop = asyncio.get_running_loop()
-    turn = Turn(own.key, loop.call_soon, lambda: time.time_ns() // 1_000_000, lambda: None)
-    connections = Connections(answerer, turn, loop, unsealed=settings.resolver.unsealed)
-    host = settings.resolver.host
-    server = await loop.create_server(connections.accept, sock=bind(host, port, socket.SOCK_STREAM), backlog=BACKLOG)
-    datagrams = bind(host, port, socket.SOCK_DGRAM)
-    door = DatagramDoor(datagrams, answerer, own.key)
-    loop.add_reader(datagrams.fileno(), door.on_readable)
-    take_up_renewed_keys(settings, "", turn, door, facts, log)
-    sweepers = [asyncio.create_task(sweep_connections(connections)), asyncio.create_task(sweep(recursion))]
-    log.info("serving", host=host, port=port, anchor=anchor.prefix, roots=list(map(str, roots)))
-    settle_collector()
-    say_ready()
-    await stop.wait()
-    log.info("stopping", connections=len(connections.open), asking=recursion.asking)
-    server.close()
-    loop.remove_reader(datagrams.fileno())
-    await recursion.settle(SETTLE_SECONDS)
-    datagrams.close()
-    connections.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            await connections.empty.wait()
-    for sweeper in sweepers:
+    doors = await Doors.open(RecursiveAnswerer(recursion, facts), facts, own, settings.resolver, port)
+    sweeper = asyncio.create_task(sweep(recursion))
+    log.info("serving", host=settings.resolver.host, port=port, anchor=anchor.prefix, roots=list(map(str, roots)))
+    try:
+        yield doors
+    finally:
+        log.info("stopping", connections=doors.connections, asking=recursion.asking)
+        doors.refuse()
+        await recursion.settle(SETTLE_SECONDS)
+        await doors.close()
         sweeper.cancel()
-    await recursion.close()
+        await recursion.close()
 
 
 async def sweep(recursion: Recursion) -> None:

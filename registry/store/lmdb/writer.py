@@ -24,7 +24,7 @@ from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
-from registry.store.feed import MARK_BYTES, FeedPage, Position
+from registry.store.feed import FeedPage, Position, draw_mark
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
 from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
 from registry.store.lmdb.copying import CopyingWork
@@ -176,10 +176,10 @@ class LmdbStore:
             pass
 
     def inherit(self, seen: Position) -> None:
-        self._transact(0, lambda work: work.inherit(seen, os.urandom(MARK_BYTES)))
+        self._transact(0, lambda work: work.inherit(seen, draw_mark()))
 
     def prune(self, number: int) -> int:
-        return self._transact(0, lambda work: work.prune(number, os.urandom(MARK_BYTES)))
+        return self._transact(0, lambda work: work.prune(number, draw_mark()))
 
     def _transact(self, writes: int, carry_out: Callable[[_Work], Result]) -> Result:
         """Run ``carry_out`` in one durable transaction, on a larger map where this one is full."""
@@ -222,7 +222,7 @@ class _Work(CopyingWork):
         raw = txn.get(META_KEY, db=self._tables.meta)
         self._meta = decode_meta(raw) if raw else Meta()
         self._rows: dict[bytes, PrefixRow] = {}
-        self._mark = os.urandom(MARK_BYTES)
+        self._mark = draw_mark()
 
     def finish(self) -> None:
         """Write back the counters."""
