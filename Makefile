@@ -18,8 +18,8 @@ $(VENV)/.ready: $(LOCK) pyproject.toml scripts/make-env
 demo: env           ## one node, 100,000 products imported, resolved, verified
 	@$(BIN)/python -m bench.demo
 
-test: env lint      ## the whole suite
-	$(BIN)/python -m pytest
+test: env lint      ## the whole suite, three files at a time: most of it waits
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-long: env      ## soak, kill loops, large data; SHARE=0.1 for a tenth of it
 	BIAOSHI_TEST_SHARE=$(or $(SHARE),1) $(BIN)/python -m pytest -m long --timeout 3600

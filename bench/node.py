@@ -97,9 +97,10 @@ def pinned(core: str | None, command: Sequence[str]) -> list[str]:
     return ["taskset", "-c", core, *command] if core else list(command)
 
 
-def generate(module: str, *arguments: str) -> dict[str, Any]:
+def generate(module: str, *arguments: str, on_server_core: bool = False) -> dict[str, Any]:
     """Run a load generator on the generator's core and give what it reports. Raises :class:`BenchFailed`."""
-    command = pinned(GENERATOR_CORE, [sys.executable, "-m", module, *arguments])
+    core = SERVER_CORE if on_server_core else GENERATOR_CORE
+    command = pinned(core, [sys.executable, "-m", module, *arguments])
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode:
         raise BenchFailed(f"{' '.join(command)}\n{result.stdout}{result.stderr}")

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import recursion, redis_peer
+from bench import province, recursion, redis_peer
 from bench.dataset import write_uniform_csv
 from bench.environment import describe, fsync_ms, steal_seconds
 from bench.node import SERVER_CORE, BenchFailed, Node, biaoshi, generate
@@ -51,7 +51,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
-    parser.add_argument("--only", choices=["lookups", "recursion", "import"], help="one part only")
+    parser.add_argument("--only", choices=["lookups", "recursion", "province", "import"], help="one part only")
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
     work = BUILD / "bench"
@@ -66,6 +66,9 @@ def main() -> None:
         if options.only in (None, "recursion"):
             _say("a recursive node before three authorities")
             figures += recursion.measure_recursion(work, recursion.QUICK if options.quick else recursion.FULL)
+        if options.only in (None, "province"):
+            _say("a province of many nodes")
+            figures += province.measure_province(work, province.QUICK if options.quick else province.FULL)
         if options.only in (None, "import"):
             figures += measure_import(work, sizes)
     except BenchFailed as error:
@@ -101,6 +104,10 @@ def measure_lookups(work: Path, sizes: Sizes) -> list[Figure]:
             for name, load in LOADS.items():
                 report = generate("bench.generator", *target, *extent, *load, "--seed", str(turn))
                 runs.setdefault(name, []).append(report["per_second"])
+            able = generate("bench.yardstick", "--store", str(node.directory / "store"), "--seed", str(turn),
+                            on_server_core=True)  # fmt: skip
+            for name, per_second in able.items():
+                runs.setdefault(name, []).append(per_second)
             if redis is not None:
                 runs.setdefault("redis_p1", []).append(redis.get(1, sizes.redis_requests))
                 runs.setdefault("redis_p32", []).append(redis.get(32, 4 * sizes.redis_requests))
@@ -111,6 +118,8 @@ def measure_lookups(work: Path, sizes: Sizes) -> list[Figure]:
     figures = [figure(name, "1/s", values) for name, values in runs.items()]
     figures += [
         _ratio("sealed_over_unsealed", runs, "tcp_50x64", "unsealed_50x64"),
+        _ratio("tcp_50x64_over_machine_reads", runs, "tcp_50x64", "machine_reads_per_s"),
+        _ratio("many_100_over_machine_reads", runs, "many_100", "machine_reads_per_s"),
         figure("fsync_ms", "ms", fsync_ms(work)),
     ]
     if redis is not None:

@@ -11,8 +11,10 @@ import typer
 
 import biaoshi.delegation.cli
 import biaoshi.rolling.cli
+import biaoshi.topology.cli
 import registry.cli
 import resolver.cli
+from biaoshi.light import serve_light
 from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, make_recursive, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
@@ -116,7 +118,8 @@ def serve(
 
     运行节点，直到 Ctrl-C 或 SIGTERM。
     """
-    run(supervise(load_settings(config), config.resolve()))
+    settings = load_settings(config)
+    run(serve_light(settings) if settings.node.processes == "light" else supervise(settings, config.resolve()))
 
 
 @app.command(epilog=f"Example: biaoshi renew --config node/{CONFIG_NAME} --zone-key /media/usb/zone.pem")
@@ -189,6 +192,7 @@ registry.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
 app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
+app.add_typer(biaoshi.topology.cli.app, name="topology")
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from biaoshi.online import OnlineKeys
@@ -39,13 +40,17 @@ ONLINE_DAYS: Final = 90
 CONFIG_NAME: Final = "biaoshi.toml"
 ANCHOR_NAME: Final = "anchor.toml"
 TOP_ANCHOR_NAME: Final = "top-anchor.toml"
+NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 ZONE_KEY: Final = "keys/zone.pem"
 WRITER_KEY: Final = "keys/writer.pem"
 
 
-def make_node(role: str, prefix: str, directory: Path, *, port: int | None = None) -> Path:
-    """Make a node in ``directory`` and return its configuration file. Raises :class:`SettingsError`; a directory in
-    which something went wrong has no configuration file."""
+def make_node(
+    role: str, prefix: str, directory: Path, *, port: int | None = None, more: Mapping[str, str] = NOTHING_MORE
+) -> Path:
+    """Make a node in ``directory`` and return its configuration file. ``more`` are values (TOML) of further options,
+    ``section.option``. Raises :class:`SettingsError`; a directory in which something went wrong has no configuration
+    file."""
     zone = normal_zone_text(prefix) if role == "top" else normal_prefix_text(prefix)
     try:
         if directory.exists() and any(directory.iterdir()):
@@ -71,7 +76,7 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
             f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\n'
             f"prefixes = [{toml_string(zone)}]\n"
         )
-        text = fill(template(role), options).replace("\n[statistics]", f"{writers}\n[statistics]")
+        text = fill(template(role), {**options, **more}).replace("\n[statistics]", f"{writers}\n[statistics]")
         path = directory / CONFIG_NAME
         path.write_text(text, "utf-8")
     except OSError as error:
@@ -79,10 +84,17 @@ def make_node(role: str, prefix: str, directory: Path, *, port: int | None = Non
     return path
 
 
-def make_recursive(anchor: Path, roots: Sequence[str], directory: Path, *, port: int | None = None) -> Path:
+def make_recursive(
+    anchor: Path,
+    roots: Sequence[str],
+    directory: Path,
+    *,
+    port: int | None = None,
+    more: Mapping[str, str] = NOTHING_MORE,
+) -> Path:
     """Make a recursive node in ``directory``: a zone key of its own, whose anchor is for those who trust the node,
-    and a copy of the top node's ``anchor``. Returns the configuration file. Raises :class:`SettingsError`,
-    :class:`~config.keyfiles.BadKeyFile`."""
+    and a copy of the top node's ``anchor``. Returns the configuration file; ``more`` as in :func:`make_node`. Raises
+    :class:`SettingsError`, :class:`~config.keyfiles.BadKeyFile`."""
     top = read_anchor(anchor)
     addresses = [str(parse_address(root)) for root in roots]
     try:
@@ -105,7 +117,7 @@ def make_recursive(anchor: Path, roots: Sequence[str], directory: Path, *, port:
         if port is not None:
             options["resolver.port"] = str(port)
         path = directory / CONFIG_NAME
-        path.write_text(fill(template("recursive"), options), "utf-8")
+        path.write_text(fill(template("recursive"), {**options, **more}), "utf-8")
     except OSError as error:
         raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
     return path

@@ -15,11 +15,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from biaoshi.pauses import Pauses
 from biaoshi.upkeep import Upkeep
 from config.keyfiles import read_identity
 from config.process import bind, set_up_log, stop_event
@@ -35,13 +37,6 @@ START_SECONDS: Final = 30.0
 
 GRACE_SECONDS: Final = 15.0
 """How long a process may take to stop: longer than its own drain time."""
-
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 10.0
-"""Pauses before a process is started again grow from the first to the longest while it keeps dying..."""
-
-STEADY_SECONDS: Final = 60.0
-"""... and begin anew once it has lived this long."""
 
 NOT_STARTED: Final = Rule(
     "serve.not-started",
@@ -95,18 +90,16 @@ class _Process:
 
     async def watch(self) -> None:
         """Start it again whenever it dies."""
-        pause = FIRST_PAUSE_S
+        pauses = Pauses()
         while not self._stopping:
             assert self._process is not None
             since = time.monotonic()
             code = await self._process.wait()
             if self._stopping:
                 return
-            if time.monotonic() - since > STEADY_SECONDS:
-                pause = FIRST_PAUSE_S
+            pause = pauses.after(time.monotonic() - since)
             self._log.error("process died; starting it again", name=self.name, exit=code, pause_s=pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
             if not self._stopping:
                 with contextlib.suppress(SettingsError, OSError):  # said in its log; tried again after a longer pause
                     await self.start()
@@ -145,8 +138,8 @@ async def supervise(settings: Settings, config: Path) -> None:
     stop = stop_event()
     resolver, registry = settings.resolver, settings.registry
     with contextlib.ExitStack() as reserved:
-        resolver_port = _reserve(reserved, resolver.host, resolver.port, datagrams=True)
-        registry_port = 0 if recursive else _reserve(reserved, registry.host, registry.port, datagrams=False)
+        resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
+        registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
         processes = [] if recursive else [_Process("registry", "registry.server", config, registry_port, log)]
         worker = "resolver.recursion.worker" if recursive else "resolver.worker"
         processes += [
@@ -159,7 +152,7 @@ async def supervise(settings: Settings, config: Path) -> None:
                 watchers.append(asyncio.create_task(process.watch()))
             upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
             watchers.append(asyncio.create_task(upkeep.run()))
-            _note_run(settings, resolver_port, registry_port, processes)
+            note_run(settings, resolver_port, registry_port, {process.name: process.pid for process in processes})
             doors = {"resolver": f"{resolver.host}:{resolver_port}"}
             if not recursive:
                 doors["registry"] = f"{registry.host}:{registry_port}"
@@ -181,9 +174,10 @@ def _take_up(processes: list[_Process]) -> None:
         process.take_up()
 
 
-def _reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:
-    """Find the port to be served, a free one for 0, and hold its TCP side so that nobody else gets it meanwhile.
-    A port that somebody else serves already is refused here, where it can be said plainly."""
+def reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: bool) -> int:
+    """Find the port to be served, a free one for 0, and hold its TCP side so that nobody else gets it while ``stack``
+    lives. A port that somebody else serves already is refused here, where it can be said plainly. Raises
+    :class:`SettingsError`."""
     try:
         _refuse_served(host, port)
         for _ in range(100):
@@ -213,13 +207,14 @@ def _refuse_served(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def _note_run(settings: Settings, resolver_port: int, registry_port: int, processes: list[_Process]) -> None:
-    """Note the running node's addresses where the commands find them."""
+def note_run(settings: Settings, resolver_port: int, registry_port: int, processes: Mapping[str, int]) -> None:
+    """Note the running node's addresses (registry port 0: it has none) and its processes, by name, where the commands
+    find them."""
     run = {
         "pid": os.getpid(),
         "resolver": [settings.resolver.host, resolver_port],
         **({"registry": [settings.registry.host, registry_port]} if registry_port else {}),
-        "processes": {process.name: process.pid for process in processes},
+        "processes": dict(processes),
     }
     temporary = settings.run_path.with_suffix(".tmp")
     temporary.write_text(json.dumps(run, indent=2) + "\n", "utf-8")

@@ -33,6 +33,8 @@ def following_meaning(raw: dict[str, Any]) -> list[Trouble]:
     if custody and node.get("prefix"):
         en = "a custody node has no zone of its own; leave the prefix empty, and name those it copies under [[zones]]"
         troubles.append(("node.prefix", en, "托管节点没有自己的区域，前缀应为空，所托管的区域写在 [[zones]] 之下"))
+    if custody and node.get("processes") == "light":
+        troubles.append(("node.processes", "a custody node is never light", "托管节点不能使用 light 模式"))
     if not custody and "zones" in raw:
         troubles.append(("zones", "these are for the role custody", "此项仅用于 custody 角色"))
     return [*troubles, *_zones([one for one in _list(raw.get("zones")) if isinstance(one, dict)])]

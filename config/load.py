@@ -106,7 +106,7 @@ def fill(text: str, options: dict[str, str]) -> str:
             _, hash_sign, comment = line.partition("#")
             line = f"{option} = {options[name]}"
             if hash_sign:
-                line = f"{line:<30}# {comment.strip()}"
+                line = f"{line:<29} # {comment.strip()}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
@@ -223,6 +223,12 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
         ))  # fmt: skip
     problems += _recursion_meaning(node, raw.get("recursion"))
     problems += _address_meaning(resolver, registry)
+    workers = resolver.get("workers")
+    if node.get("processes") == "light" and isinstance(workers, int) and 1 < workers <= 256:
+        en = 'a light node answers in its one process; leave workers at 1, or take processes = "several"'
+        problems.append(Problem(
+            "resolver.workers", en, "轻量节点只有一个进程，请将 workers 保持为 1，或改用 processes = \"several\""
+        ))  # fmt: skip
     problems += _keys_meaning(_table(raw, "keys"))
     problems += [Problem(*one) for one in following_meaning(raw)]
     writers = registry.get("writers")

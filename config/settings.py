@@ -10,6 +10,7 @@ import msgspec
 Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Role = Literal["top", "secondary", "enterprise", "recursive", "custody"]
+Processes = Literal["several", "light"]
 
 
 class NodeSettings(msgspec.Struct, kw_only=True):
@@ -19,6 +20,7 @@ class NodeSettings(msgspec.Struct, kw_only=True):
     prefix: str
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     data: str = "store"
+    processes: Processes = "several"
 
 
 class KeySettings(msgspec.Struct, kw_only=True):

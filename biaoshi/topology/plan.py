@@ -9,6 +9,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from config.load import toml_string
 from protocol.errors import Rule, SettingsError
 from protocol.identifiers import normal_prefix_text
 from protocol.status import Status
@@ -43,6 +44,7 @@ class Province(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     custody: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
     first_secondary: Annotated[int, msgspec.Meta(ge=1, le=9_000)] = 101
     first_enterprise: Annotated[int, msgspec.Meta(ge=1, le=90_000)] = 20_001
+    records: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 1_000
 
 
 class Network(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +74,7 @@ class Planned(NamedTuple):
     host: str
     resolver_port: int
     registry_port: int
+    samples: str = ""
     door: int = 0
 
 
@@ -92,6 +95,17 @@ def read_topology(text: str, path: str) -> Topology:
     return topology
 
 
+def topology_text(topology: Topology) -> str:
+    """The TOML text of a topology: what :func:`read_topology` reads it from."""
+    lines: list[str] = []
+    for table, options in msgspec.to_builtins(topology).items():
+        lines.append(f"[{table}]")
+        for option, value in options.items():
+            lines.append(f"{option} = {value if isinstance(value, int) else toml_string(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def plan(topology: Topology) -> list[Planned]:
     """The nodes, parents before children, the recursive nodes last."""
     return list(_plan(topology.province, topology.network))
@@ -106,13 +120,22 @@ def _plan(province: Province, network: Network) -> Iterator[Planned]:
         prefix = f"{province.top}.{province.first_secondary + i}"
         door = network.first_door_port + i if province.custody else 0
         secondaries.append(
-            Planned(f"secondary-{prefix}", "secondary", prefix, "top", f"{base}.1.{i + 1}", *ports, door)
+            Planned(
+                f"secondary-{prefix}",
+                "secondary",
+                prefix,
+                "top",
+                f"{base}.1.{i + 1}",
+                *ports,
+                f"{prefix}.{province.first_enterprise - 1}",
+                door,
+            )
         )
     yield from secondaries
     for i in range(province.enterprises):
         parent = secondaries[i % len(secondaries)]
         prefix = f"{parent.prefix}.{province.first_enterprise + i}"
-        yield Planned(f"enterprise-{prefix}", "enterprise", prefix, parent.name, f"{base}.2.{i + 1}", *ports)
+        yield Planned(f"enterprise-{prefix}", "enterprise", prefix, parent.name, f"{base}.2.{i + 1}", *ports, prefix)
     if province.custody:
         yield Planned("custody", "custody", "", None, f"{base}.0.2", *ports)
     for i in range(province.recursives):

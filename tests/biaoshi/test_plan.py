@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from biaoshi.topology.plan import plan, read_topology
+from biaoshi.topology.plan import Network, Province, Topology, plan, read_topology, topology_text
 from protocol.errors import SettingsError
 from protocol.identifiers import covers
 
@@ -28,6 +30,12 @@ def test_jiangsu_is_1_1_40_and_n() -> None:
             assert covers(parent.prefix, node.prefix)
             assert parent.prefix != node.prefix
             assert nodes.index(parent) < place
+    for node in nodes:
+        assert bool(node.samples) == (node.role in ("secondary", "enterprise"))
+        if node.role == "secondary":
+            hosted = node.samples
+            assert covers(node.prefix, hosted)
+            assert not any(covers(other.prefix, hosted) for other in nodes if other.role == "enterprise")
     doors = [node.door for node in nodes if node.door]
     assert len(doors) == len(set(doors)) == 40
 
@@ -37,6 +45,25 @@ def test_enterprises_are_dealt_out_evenly() -> None:
     below = [sum(node.parent == one.name for node in nodes) for one in nodes if one.role == "secondary"]
     assert below == [3, 2, 2]
     assert not any(node.door for node in nodes)
+
+
+@given(
+    name=st.text(max_size=20),
+    top=st.sampled_from(["88", "86", "88.A"]),
+    counts=st.tuples(st.integers(1, 250), st.integers(0, 250), st.integers(0, 250), st.integers(0, 1)),
+    records=st.integers(0, 10_000_000),
+    port=st.integers(1, 65_000),
+)
+def test_a_topology_is_read_as_it_was_written(
+    name: str, top: str, counts: tuple[int, int, int, int], records: int, port: int
+) -> None:
+    secondaries, enterprises, recursives, custody = counts
+    province = Province(
+        name=name, top=top, secondaries=secondaries, enterprises=enterprises, recursives=recursives, custody=custody,
+        records=records,
+    )  # fmt: skip
+    topology = Topology(province=province, network=Network(base="127.3.0.0", resolver_port=port))
+    assert read_topology(topology_text(topology), "p.toml") == topology
 
 
 @pytest.mark.parametrize(

@@ -61,5 +61,9 @@ def test_what_is_no_table(tmp_path: Path, value: str) -> None:
     assert problems(tmp_path, f"zones = {value}\nregistry = {value}\n" + CUSTODY.format(""))
 
 
+def test_a_custody_node_is_not_light(tmp_path: Path) -> None:
+    assert set(problems(tmp_path, CUSTODY.format("") + 'processes = "light"\n')) == {"node.processes"}
+
+
 def test_zones_are_for_custody_nodes(tmp_path: Path) -> None:
     assert set(problems(tmp_path, LEAST + ZONE.format("88.1", "a", 1, 2))) == {"zones"}

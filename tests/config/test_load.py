@@ -131,7 +131,7 @@ def test_shipped_file_explains_every_option(name: str) -> None:
 @EVERY_SHIPPED
 def test_choices_in_comments_are_the_choices(name: str) -> None:
     text = files("config").joinpath(name).read_text("utf-8")
-    for option, kind in (("role", "node"), ("level", "log"), ("format", "log")):
+    for option, kind in (("role", "node"), ("processes", "node"), ("level", "log"), ("format", "log")):
         [listed] = re.findall(rf"(?m)^{option} = .*# (.+ \| .+)$", text)
         for choice in listed.split(" | "):
             changed = re.sub(rf'(?m)^{option} = "\w+"', f'{option} = "{choice}"', text)
@@ -160,6 +160,7 @@ def test_every_option_set(tmp_path: Path) -> None:
         prefix = "88.118.0042"
         name = "工厂一"
         data = "/srv/store"
+        processes = "several"
         [keys]
         online = "a.pem"
         statement = "b"
@@ -205,7 +206,10 @@ def test_every_option_set(tmp_path: Path) -> None:
         format = "json"
     """))  # fmt: skip
     assert msgspec.to_builtins(settings) == {
-        "node": {"role": "enterprise", "prefix": "88.118.0042", "name": "工厂一", "data": "/srv/store"},
+        "node": {
+            "role": "enterprise", "prefix": "88.118.0042", "name": "工厂一", "data": "/srv/store",
+            "processes": "several",
+        },
         "keys": {
             "zone": [KEY, OTHER_KEY], "zone_secret": "c", "online": "a.pem", "statement": "b", "online_days": 2,
             "delegations": "d", "delegation_days": 0.5, "successions": "e", "parent": "[::1]:26411",
@@ -351,6 +355,16 @@ def test_wrong_value(tmp_path: Path, option: str, value: str, en: str, zh: str) 
     assert zh in found[option].zh
     assert found[option].sentence() == f"{option}: {found[option].en}"
     assert found[option].sentence("zh") == f"{option}: {found[option].zh}"
+
+
+def test_a_light_node_has_no_workers(tmp_path: Path) -> None:
+    light = LEAST + 'processes = "light"\n[resolver]\nworkers = '
+    assert load_settings(write(tmp_path, light + "1")).node.processes == "light"
+    found = problems(tmp_path, light + "2")
+    assert set(found) == {"resolver.workers"}
+    assert "its one process" in found["resolver.workers"].en
+    assert "一个进程" in found["resolver.workers"].zh
+    assert load_settings(write(tmp_path, (light + "2").replace("light", "several"))).resolver.workers == 2
 
 
 @pytest.mark.parametrize("value", ["88", "88.118", "88.101.0042", "88.一二", "a.b", "8" * 64])

@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from tests.e2e.commands import run_forked
 
 START_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 30.0
@@ -42,18 +45,21 @@ def run(
     timeout: float = 60.0,
 ) -> Outcome:
     """Run ``biaoshi`` with these arguments; it never shows a traceback, whatever happens."""
-    done = subprocess.run(
-        [sys.executable, "-m", "biaoshi.cli", *map(os.fsencode, map(_text, arguments))],
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        capture_output=True,
-        env={**CLEAN, **(env or {})},
-        cwd=cwd,
-        timeout=timeout,
-        check=False,
-    )
-    out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    words = [os.fsencode(_text(argument)) for argument in arguments]
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    environment = {**CLEAN, **(env or {})}
+    if env and any(name.startswith(("LC_", "PYTHON")) for name in env):
+        # Python itself reads these when it starts.
+        done = subprocess.run(
+            [sys.executable, "-m", "biaoshi.cli", *words],
+            input=given, capture_output=True, env=environment, cwd=cwd, timeout=timeout, check=False,
+        )  # fmt: skip
+        code, said, told = done.returncode, done.stdout, done.stderr
+    else:
+        code, said, told = run_forked(words, given, environment, cwd, timeout)
+    out, err = said.decode("utf-8", "replace"), told.decode("utf-8", "replace")
     assert "Traceback" not in out + err, err
-    return Outcome(done.returncode, out, err)
+    return Outcome(code, out, err)
 
 
 def _text(argument: object) -> str:
@@ -144,6 +150,18 @@ class Node:
     def run(self, *arguments: object, **options: Any) -> Outcome:
         """Run a command with ``--node`` of this node."""
         return run(*arguments, "--node", self.directory, **options)
+
+
+def free_base() -> str:
+    """A loopback network on which nobody serves at the usual port."""
+    for number in range(100, 250):
+        base = f"127.{number}.0.0"
+        try:
+            with socket.create_server((base.removesuffix(".0.0") + ".0.1", 26_410)):
+                return base
+        except OSError:
+            continue
+    raise AssertionError("all networks are taken")
 
 
 def children(pid: int) -> list[int]:

@@ -75,9 +75,11 @@ class Province(Tree):
         return run("resolve", *arguments, "--server", server, "--anchor", anchor or self.anchor, **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def province(tmp_path: Path) -> Iterator[Province]:
-    made = Province(tmp_path, "127.0.0.7")
+@pytest.fixture(scope="module")
+def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
+    """One for all tests: each leaves it with everything running, and asks for names of its own where the cache would
+    know too much."""
+    made = Province(tmp_path_factory.mktemp("province"), "127.0.0.7")
     made.begin()
     yield made
     for node in (made.recursive, *made.nodes):
@@ -132,6 +134,8 @@ def _stranger(directory: Path) -> Path:
 
 def test_the_steps(province: Province) -> None:
     """Cold, warm, in Chinese, and without a recursive node."""
+    assert province.recursive.stop() == 0  # so that it knows nothing
+    province.recursive.start()
     cold = province.resolve("88.118.32001/cold", "--trace").err
     for zone, node in (("88", province.top), ("88.118", province.secondary), ("88.118.32001", province.enterprise)):
         assert f"{zone:<16} {node.address('resolver')}" in cold

@@ -178,7 +178,7 @@ def judge_page(data: bytes) -> None:
     """A page of a feed that was read is the same when it is sent on, and a copy takes it or says why not."""
     page = attempt(lambda data: read_page(decode_one(data)), data, MessageError)
     if isinstance(page, FeedPage):
-        assert same(read_page(decode_one(msgpack.packb(page))), page)
+        assert read_page(decode_one(msgpack.packb(page))) == page
         store = MemoryStore()
         with contextlib.suppress(BiaoshiError):
             store.copy(page)

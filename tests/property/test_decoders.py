@@ -134,7 +134,7 @@ def test_memory_and_time_are_bounded(name: str, what: str) -> None:
     asking(knowing=True)  # what is made once is not counted
     peak, _, seconds = measured(decoder, data)
     assert peak <= base + per_byte * len(data)
-    assert seconds < 3
+    assert seconds < 10, "of the processor; where nothing else runs the worst takes half of one"
 
 
 @pytest.mark.parametrize("what", HOSTILE)
