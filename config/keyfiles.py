@@ -170,6 +170,14 @@ def read_delegations(path: Path) -> tuple[bytes, ...]:
     return tuple(raw[begin:end] for begin, end in pairwise(ends))
 
 
+def make_private_directory(path: Path) -> None:
+    """Make a directory for keys, closed to others. Raises :class:`BadKeyFile`."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in its place as a whole: whoever reads it has the old one or the new one, also after a power failure.
     Raises :class:`BadKeyFile`."""

@@ -136,6 +136,25 @@ class Settings(msgspec.Struct, kw_only=True):
         """The configuration file itself."""
         return self.path(self.file)
 
+    def copy_of(self, zone: ZoneSettings) -> Settings:
+        """The settings by which this node keeps and serves its copy of a zone."""
+        prefix = zone.prefix.encode().upper().decode()  # in normal form: ASCII letters only
+        name = prefix or "root"  # which no prefix in normal form is
+        keys = f"keys/zones/{name}"
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            node=replace(self.node, prefix=prefix, data=f"{self.node.data}/zones/{name}"),
+            keys=KeySettings(
+                online=f"{keys}/online.pem",
+                statement=f"{keys}/online.statement",
+                delegations=f"{keys}/delegations",
+                successions=f"{keys}/successions",
+            ),
+            resolver=replace(self.resolver, port=zone.port),
+            registry=replace(self.registry, port=zone.registry_port),
+        )
+
     @property
     def store_path(self) -> Path:
         """The directory of the store."""

@@ -68,11 +68,18 @@ class Followers:
     """The keys that may follow, and what is known of each. ``must_confirm``: writes wait for one of them."""
 
     def __init__(self, keys: Mapping[PublicKey, str], *, must_confirm: bool = False) -> None:
-        self._keys = dict(keys)
-        self._known = {name: _Follower(name) for name in keys.values()}
+        self._keys: dict[PublicKey, str] = {}
+        self._known: dict[str, _Follower] = {}
+        self.admit(keys)
         self.must_confirm = must_confirm
         self._waiting: deque[_Waiting] = deque()
         self._unconfirmed = 0
+
+    def admit(self, keys: Mapping[PublicKey, str]) -> None:
+        """Have these keys follow from now on, and no others."""
+        self._keys = dict(keys)
+        for name in keys.values():
+            self._known.setdefault(name, _Follower(name))
 
     def name(self, key: PublicKey) -> str | None:
         """The follower that has a key, None where it is none's."""
@@ -132,7 +139,7 @@ class Followers:
     def status(self, changes: int) -> dict[str, object]:
         """For STATUS: how many changes each follower is behind, -1 while it has not been heard of."""
         behind = {one.name: changes - one.held if one.held >= 0 else -1 for one in self._known.values()}
-        return {f"behind_{name}": max(-1, number) for name, number in behind.items()}
+        return {f"behind_{name}": max(-1, number) for name, number in behind.items() if name in self._keys.values()}
 
     def _settle(self, waiting: _Waiting, error: BiaoshiError | None) -> None:
         self._unconfirmed -= waiting.size

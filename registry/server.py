@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from config.keyfiles import BadKeyFile, read_identity, read_vouched
+from config.keyfiles import BadKeyFile, read_anchor, read_identity, read_vouched
 from config.load import BadConfiguration, load_settings
 from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import Settings
@@ -27,12 +27,14 @@ from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
 from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.signatures import PublicKey
+from protocol.trust import TrustAnchor
 from protocol.turn import Turn
 from registry.committer import Committer
 from registry.delegating import Parent
 from registry.delegations import Delegations
 from registry.doorway import Doorway
 from registry.followers import Followers
+from registry.following.asking import Asking
 from registry.pruning import FeedPruner
 from registry.putback import PutBack
 from registry.rights import Rights
@@ -104,6 +106,8 @@ async def open_registry(
     rights.vouched = read_vouched(settings)
     delegations = Delegations(store, Parent.of(zone, own), time.time)
     put_back = PutBack()
+    asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)
+    await asking.first()
     started = time.monotonic()
 
     def status() -> dict[str, object]:
@@ -131,7 +135,8 @@ async def open_registry(
     host = settings.registry.host
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
     pruner = FeedPruner(store, committer, followers, settings.registry.keep, log)
-    tasks = [asyncio.create_task(_sweep(doorway, store, pruner)), asyncio.create_task(_tick(doorway))]
+    chores = (_sweep(doorway, store, pruner), _tick(doorway), asking.run())
+    tasks = [asyncio.create_task(chore) for chore in chores]
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
     stop_statistics = start_statistics(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
@@ -158,6 +163,13 @@ def _own_keys(settings: Settings, zone: str) -> OwnKeys:
     """The keys that ``[keys]`` names, judged as of now."""
     identity = read_identity(settings)
     return own_keys(zone, *identity, now=int(time.time()))
+
+
+def _zone_anchor(settings: Settings, zone: str, own: OwnKeys) -> TrustAnchor:
+    """The anchor by which those who answer for the zone are judged: its own keys, where they are known."""
+    if own.zone_keys:
+        return TrustAnchor(zone, *own.zone_keys[:2])
+    return TrustAnchor.parse(*read_anchor(settings.path("anchor.toml")))
 
 
 def _end_with_committer(failure: threading.ExceptHookArgs) -> None:

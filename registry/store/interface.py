@@ -68,11 +68,13 @@ def flat(page: FeedPage) -> ChangePage:
 
 class Standing(NamedTuple):
     """Where a store stands: at the ``end`` of its feed. A copy may have begun to take a further range, and is then
-    ``inside`` of it; and it has ``seen`` the feed it copies up to some point at or behind its end."""
+    ``inside`` of it; and it has ``seen`` the feed it copies up to some point at or behind its end. It is ``whole`` once
+    it has been at the end of that feed: until then it lacks records that the zone has."""
 
     end: Position
     inside: Position | None
     seen: Position
+    whole: bool
 
 
 class Counts(NamedTuple):
@@ -162,6 +164,11 @@ class Store(Reader, Protocol):
 
     def abandon(self) -> None:
         """Give up the range that a copy is inside of, with the records it has taken from it."""
+        ...
+
+    def restart(self) -> None:
+        """Have a copy begin again at the beginning of the feed, as what it has of it was pruned there. The records
+        stay; where they meet older ones, the feed was put back as well, and :meth:`copy` raises."""
         ...
 
     def inherit(self, seen: Position) -> None:

@@ -42,6 +42,7 @@ class MemoryStore:
         self._taken: list[bytes] = []  # from the open range
         self._fresh = True  # whether nothing stood in it before
         self._seen = Position(0, NO_MARK)
+        self._whole = self._again = False
         self._delegates = False  # whether there ever was a delegation
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
@@ -85,7 +86,7 @@ class MemoryStore:
         return read_feed(self._feed, cursor, limit, seen)
 
     def standing(self) -> Standing:
-        return Standing(self._feed.head, self._open, max(self._feed.head, self._seen))
+        return Standing(self._feed.head, self._open, max(self._feed.head, self._seen), self._whole)
 
     def counts(self) -> Counts:
         active: dict[str, int] = {}
@@ -127,6 +128,8 @@ class MemoryStore:
         if inside:
             self._open = after
         self._seen = max(self._seen, read_cursor(page.head))
+        if not inside and self._feed.head.number == read_cursor(page.head).number:
+            self._whole, self._again = True, False
 
     def _check_order(self, parts: list[Part]) -> None:
         expected, mark = self._feed.head.number, self._open and self._open.mark
@@ -140,7 +143,10 @@ class MemoryStore:
             self._taken, self._fresh = [], True
         for identifier, body in part.records:
             if body is not None:
-                self._fresh = self._fresh and identifier not in self._bodies
+                there = self._bodies.get(identifier)
+                if self._again and there and split_body(there).version > split_body(body).version:
+                    raise StoreError(DIVERGED, number=self._feed.head.number)
+                self._fresh = self._fresh and there is None
                 self._taken.append(identifier)
                 self._put(identifier, body)
         if not is_open:
@@ -157,6 +163,10 @@ class MemoryStore:
             del self._bodies[identifier]
             self._ordered.remove(order(identifier))
         self._open = None
+
+    def restart(self) -> None:
+        self._feed = _Feed(self)
+        self._open, self._seen, self._again = None, Position(0, NO_MARK), True
 
     def inherit(self, seen: Position) -> None:
         self._feed.inherited = seen

@@ -14,7 +14,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.records import State, permissions_by_index, split_body
-from registry.store.feed import DIVERGED, GAP, FeedPage, Part, Position, read_cursor
+from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
 from registry.store.lmdb.codec import RESTRICTED_TAG, WITHDRAWN, Codec
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
 from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow, Tables
@@ -75,6 +75,8 @@ class CopyingWork(ABC):
         head = read_cursor(page.head)
         if head.number > self._meta.seen[0]:
             self._meta.seen = head[:2]
+        if self._meta.next_change == head.number and not is_open:
+            self._meta.whole, self._meta.again = True, False
 
     def _is_inside(self, at: Position) -> bool:
         """Whether the copy stands at just this place inside a range."""
@@ -112,6 +114,10 @@ class CopyingWork(ABC):
     def _copy_one(self, row: PrefixRow, key: bytes, body: bytes) -> None:
         before = self._txn.get(key)
         withdrawn, restricted = _kind(body)
+        if self._meta.again and before is not None:
+            there, given = split_body(self._codec.whole(before)).version, split_body(body).version
+            if there > given:  # versions never go back but with their store
+                raise StoreError(DIVERGED, number=self._meta.next_change)
         row.active += (not withdrawn) - (before is not None and before[-1] != WITHDRAWN)
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=restricted, withdrawn=withdrawn))
 
@@ -180,6 +186,13 @@ class CopyingWork(ABC):
         if not more:
             self._meta.open = None
         return more
+
+    def restart(self) -> None:
+        """Forget the feed and keep the records."""
+        self._txn.drop(self._tables.changes, delete=False)
+        meta = self._meta
+        meta.next_change, meta.mark, meta.open = 0, NO_MARK, None
+        meta.seen, meta.pruning, meta.again = (0, NO_MARK), (0, NO_MARK, NO_MARK), True
 
     # The end --------------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ class OpenRange(msgspec.Struct, array_like=True):
 
 class Meta(msgspec.Struct, array_like=True):
     """Counters of the store, and where its feed stands: ``mark`` is that of the last change, ``pruning`` is
-    :class:`registry.store.feed.Pruning`, ``seen`` and ``inherited`` are numbers with marks (``feed.Position``)."""
+    :class:`registry.store.feed.Pruning`, ``seen`` and ``inherited`` are numbers with marks (``feed.Position``).
+    ``whole``: a copy that has been at the end; ``again``: one that has begun again and is not there yet."""
 
     format: int = FORMAT
     next_prefix: int = 1
@@ -102,6 +103,8 @@ class Meta(msgspec.Struct, array_like=True):
     seen: tuple[int, bytes] = (0, NO_MARK)
     inherited: tuple[int, bytes] = (0, NO_MARK)
     pruning: tuple[int, bytes, bytes] = (0, NO_MARK, NO_MARK)
+    whole: bool = False
+    again: bool = False
 
 
 class _Format(msgspec.Struct, array_like=True):

@@ -141,7 +141,7 @@ class LmdbReader:
         inside = None
         if meta.open is not None:
             inside = Position(meta.open.number, meta.open.mark, self.identifier_of(meta.open.last))
-        return Standing(end, inside, max(end, Position(*meta.seen)))
+        return Standing(end, inside, max(end, Position(*meta.seen)), meta.whole)
 
     def counts(self) -> Counts:
         with engine_errors(self._path):

@@ -175,6 +175,9 @@ class LmdbStore:
         while self._transact(0, lambda work: work.abandon()):
             pass
 
+    def restart(self) -> None:
+        self._transact(0, lambda work: work.restart())
+
     def inherit(self, seen: Position) -> None:
         self._transact(0, lambda work: work.inherit(seen, draw_mark()))
 

@@ -379,6 +379,62 @@ def test_less_than_the_prefixes_is_not_pruned(make: Make) -> None:
     check_agreement(source)
 
 
+def test_a_copy_is_whole_once_it_has_been_at_the_end(make: Make) -> None:
+    source, copy = make(), make()
+    history(source)
+    pages = take(source, make(), 100)
+    take(source, copy, 100, pages - 1)
+    assert not copy.standing().whole
+    take(source, copy, 100)
+    assert copy.standing().whole
+    source.apply([put("88.1/000", B), put("88.1/001", B)], 9)
+    copy.copy(source.changes(copy.standing().end.cursor(), 1))
+    assert copy.standing().whole, "though it is behind again"
+    empty, other = make(), make()
+    other.copy(empty.changes(None, 10))
+    assert other.standing().whole, "of nothing"
+
+
+@pytest.mark.parametrize("limit", [1, 9, 100, 10_000])
+def test_a_copy_begins_again_with_what_it_has(make: Make, limit: int) -> None:
+    """Where the feed was pruned beyond it, and also in the middle of a range."""
+    source, copy = make(), make()
+    history(source)
+    take(source, copy)
+    take(source, inside := make(), 100, 3)
+    assert inside.standing().inside is not None or isinstance(inside, MemoryStore)
+    source.apply([put("88.2/N000003", A), put("88.9/new", A), withdraw("88.1/001")], 9)
+    source.apply([put("88.9/new", A), put("88.9/new", B)], 9)
+    source.prune(source.standing().end.number)
+    source.apply([put("88.9/new", B)], 10)
+    for one in (copy, inside):
+        standing = one.standing()
+        at = (standing.inside or standing.end).cursor()
+        assert refused(lambda at=at: source.changes(at, 10)) == PRUNED.name  # type: ignore[misc]
+        before, whole = everything(one), standing.whole
+        one.restart()
+        assert everything(one) == before
+        assert one.standing() == (BEGINNING, None, BEGINNING, whole)
+        take(source, one, limit)
+        check_same(source, one)
+        assert one.standing().whole
+
+
+def test_a_copy_that_begins_again_does_not_go_back(make: Make) -> None:
+    """A feed that was put back, went on and was pruned shows nothing of this but older versions."""
+    source, backup, copy = make(), make(), make()
+    history(source)
+    take(source, backup)
+    source.apply([put("88.1/000", text) for text in (B, A, B)], 9)
+    take(source, copy)
+    backup.apply([put(f"88.8/{number}", A) for number in range(20)], 9)
+    backup.prune(backup.standing().end.number)
+    copy.restart()
+    before = everything(copy)
+    assert refused(lambda: take(backup, copy)) == DIVERGED.name
+    assert everything(copy).items() >= before.items()
+
+
 def test_the_kept_part_of_a_store_survives_reopening(tmp_path: Path) -> None:
     """Standing, open range and pruning are on disk."""
     source, copy = LmdbStore(tmp_path / "source"), LmdbStore(tmp_path / "copy")
