@@ -7,7 +7,7 @@ then. A copy that cannot be reached is asked again until it answers, while the n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -34,9 +34,14 @@ async def ends_of_copy(address: Address, anchor: TrustAnchor, timeout: float) ->
     async with RegistryClient(address.host, address.port, anchor=anchor, key=None, timeout=timeout) as client:
         if client.zone.prefix != anchor.prefix:
             raise NotVerified(OTHER_ZONE, zone=client.zone.prefix, expected=anchor.prefix)
-        said = await client.status()
+        return read_ends(await client.status())
+
+
+def read_ends(status: Mapping[str, str | int]) -> tuple[Position, Position]:
+    """The same from what STATUS of a copy says. Raises :class:`~protocol.errors.MessageError`,
+    :class:`~protocol.errors.StoreError`."""
     try:
-        end, seen = (bytes.fromhex(str(said.get(name, ""))) for name in ("end", "seen"))
+        end, seen = (bytes.fromhex(str(status.get(name, ""))) for name in ("end", "seen"))
     except ValueError:
         raise MessageError(BAD_REPLY, operation="status") from None
     return read_cursor(end), read_cursor(seen)
