@@ -33,7 +33,8 @@ async def serve(settings: Settings, port: int) -> None:
     stop = stop_event()
     zone = normal_zone_text(settings.node.prefix)
     own = read_own_keys(settings, zone)
-    reader = LmdbReader(settings.store_path)
+    cache_bytes = settings.resolver.cache_bytes // settings.resolver.workers
+    reader = LmdbReader(settings.store_path, cache_bytes=cache_bytes)
     async with open_doors(settings, zone, own, reader, port, log) as doors:
         take_up_renewed_keys(settings, zone, doors.take_up, log)
         settle_collector()

@@ -75,6 +75,21 @@ def read_feed(
     return list(found.items()), change_key(number) + inside, more
 
 
+def changed_keys(txn: lmdb.Transaction[bytes], tables: Tables, number: int, end: int) -> list[bytes] | None:
+    """The keys that changes ``number`` to before ``end`` are about; None where a range is among them or they are not
+    there (any more)."""
+    changed: list[bytes] = []
+    with txn.cursor(tables.changes) as entries:
+        while number < end:
+            at = _entry_of(entries, number)
+            if at is None or at[1][0] != KEYS:
+                return None
+            start, (_, keys) = at
+            changed += keys[number - start :]
+            number = start + len(keys)
+    return changed if number == end else None
+
+
 def _take_range(
     txn: lmdb.Transaction[bytes],
     tables: Tables,
