@@ -21,7 +21,17 @@ import structlog
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import (
+    bind,
+    on_hangup,
+    run,
+    say_ready,
+    set_up_log,
+    settle_collector,
+    software,
+    stop_event,
+    stop_with_supervisor,
+)
 from config.settings import Settings
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
@@ -202,6 +212,7 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
+    stop_with_supervisor(stop)
     zone = normal_zone_text(settings.node.prefix)
     async with open_registry(settings, zone, _own_keys(settings, zone), port, log) as registry:
 

@@ -194,3 +194,27 @@ def test_two_nodes_on_one_store_are_refused(make_node: MakeNode) -> None:
     assert str(one.directory / "store") in refused.err
     assert one.run("register", "88.118.1/x", "-v", "URL=u").code == 0
     assert one.run("resolve", "88.118.1/x").code == 0
+
+
+def test_a_killed_supervisor_leaves_nobody_behind(make_node: MakeNode) -> None:
+    """Its processes see the end of its pipe and stop; the same node can be started again at once."""
+    node = make_node()
+    node.start()
+    left = children(node.pid)
+    assert len(left) == 2
+    os.kill(node.pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), "the end of the processes")
+    node.stop()
+    (node.directory / "run.json").unlink()
+    node.start()
+    assert node.run("register", "88.118.7/again", "-v", "NAME=x").code == 0
+
+
+def test_a_second_node_on_the_same_store_is_refused_and_the_first_goes_on(make_node: MakeNode) -> None:
+    node = make_node()
+    node.start()
+    before = (node.directory / "run.json").read_bytes()
+    second = run("serve", "--config", node.config)
+    assert second.code == Exit.SETTINGS
+    assert (node.directory / "run.json").read_bytes() == before
+    assert node.run("register", "88.118.7/still", "-v", "NAME=x").code == 0
