@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,11 +58,11 @@ NO_ADDRESS: Final = Rule(
 )
 
 
-class _Process:
-    """One supervised process: started, watched, started again."""
+class Process:
+    """One supervised process: started, watched, started again. ``port`` is where it serves, several with commas."""
 
     def __init__(
-        self, name: str, module: str, config: Path, port: int, lifeline: int, log: structlog.stdlib.BoundLogger
+        self, name: str, module: str, config: Path, port: int | str, lifeline: int, log: structlog.stdlib.BoundLogger
     ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", module, str(config), str(port)]
@@ -155,11 +155,11 @@ async def supervise(settings: Settings, config: Path) -> None:
     with contextlib.ExitStack() as reserved:
         resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
         registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
-        lifeline = _lifeline(reserved)
-        processes = [] if recursive else [_Process("registry", "registry.server", config, registry_port, lifeline, log)]
+        lifeline = make_lifeline(reserved)
+        processes = [] if recursive else [Process("registry", "registry.server", config, registry_port, lifeline, log)]
         worker = "resolver.recursion.worker" if recursive else "resolver.worker"
         processes += [
-            _Process(f"resolver-{i + 1}", worker, config, resolver_port, lifeline, log) for i in range(resolver.workers)
+            Process(f"resolver-{i + 1}", worker, config, resolver_port, lifeline, log) for i in range(resolver.workers)
         ]
         noted = False
         watchers: list[asyncio.Task[None]] = []
@@ -167,7 +167,7 @@ async def supervise(settings: Settings, config: Path) -> None:
             for process in processes:
                 await process.start()
                 watchers.append(asyncio.create_task(process.watch()))
-            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
+            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: take_up(processes), log)
             watchers.append(asyncio.create_task(upkeep.run()))
             note_run(settings, resolver_port, registry_port, {process.name: process.pid for process in processes})
             noted = True
@@ -188,7 +188,7 @@ async def supervise(settings: Settings, config: Path) -> None:
     log.info("node has stopped")
 
 
-def _lifeline(stack: contextlib.ExitStack) -> int:
+def make_lifeline(stack: contextlib.ExitStack) -> int:
     """The reading end of a pipe whose other end this process alone has, while ``stack`` lives: when this process dies,
     however that comes about, its children see the end and stop, so that none is left that nobody looks after."""
     theirs, ours = os.pipe2(os.O_CLOEXEC)
@@ -197,7 +197,8 @@ def _lifeline(stack: contextlib.ExitStack) -> int:
     return theirs
 
 
-def _take_up(processes: list[_Process]) -> None:
+def take_up(processes: Sequence[Process]) -> None:
+    """Have all take up renewed keys."""
     for process in processes:
         process.take_up()
 
@@ -235,14 +236,22 @@ def _refuse_served(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def note_run(settings: Settings, resolver_port: int, registry_port: int, processes: Mapping[str, int]) -> None:
-    """Note the running node's addresses (registry port 0: it has none) and its processes, by name, where the commands
-    find them. Raises :class:`SettingsError`."""
+def note_run(
+    settings: Settings,
+    resolver_port: int,
+    registry_port: int,
+    processes: Mapping[str, int],
+    zones: Mapping[str, object] | None = None,
+) -> None:
+    """Note the running node's addresses (port 0: it has none) and its processes, by name, where the commands find
+    them; of a custody node the addresses for each of its ``zones``. Raises
+    :class:`SettingsError`."""
     run = {
         "pid": os.getpid(),
-        "resolver": [settings.resolver.host, resolver_port],
+        **({"resolver": [settings.resolver.host, resolver_port]} if resolver_port else {}),
         **({"registry": [settings.registry.host, registry_port]} if registry_port else {}),
         "processes": dict(processes),
+        **({} if zones is None else {"zones": zones}),
     }
     temporary = settings.run_path.with_suffix(".tmp")
     try:

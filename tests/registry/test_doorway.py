@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-import registry.server
+import registry.doorway
 from config.process import bind
 from protocol.framing import MessageStream
 from protocol.messages import Op, Response, encode_request, read_response
@@ -18,8 +18,10 @@ from protocol.signatures import SigningKey
 from protocol.status import Status
 from protocol.turn import Turn
 from registry.committer import Committer
+from registry.doorway import STRANGER_SECONDS, Doorway
+from registry.followers import Followers
+from registry.putback import PutBack
 from registry.rights import challenge_bytes
-from registry.server import STRANGER_SECONDS, Doorway
 from registry.session import Session
 from registry.store.memory import MemoryStore
 from tests.registry.store.builders import values
@@ -70,7 +72,10 @@ class Door:
         store = MemoryStore()
         turn = Turn(SigningKey(bytes(32)), self.loop.call_soon, lambda: 1, store.rest)
         self.committer = Committer(store, self.loop.call_soon_threadsafe, lambda: 50)
-        self.doorway = Doorway(turn, self.committer, lambda: Session(store, FACTS, RIGHTS, dict), self.loop)
+        self.doorway = Doorway(
+            turn, store, self.committer.submit, lambda: Session(store, FACTS, RIGHTS, dict), Followers({}), PutBack(),
+            self.loop,
+        )  # fmt: skip
         self.peers: list[Peer] = []
 
     async def open(self, count: int = 1) -> list[Peer]:
@@ -105,7 +110,7 @@ class Door:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.server, "MAX_CONNECTIONS", MOST)
+    monkeypatch.setattr(registry.doorway, "MAX_CONNECTIONS", MOST)
 
 
 @BOTH

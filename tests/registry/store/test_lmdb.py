@@ -570,12 +570,12 @@ def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
     store = LmdbStore(path)
     store.apply([put("88.1/x")], 1)
     with store._tables.env.begin(write=True, db=store._tables.meta) as txn:
-        txn.put(META_KEY, encode([2, "whatever", "comes", "then", "and more"]))
+        txn.put(META_KEY, encode([3, "whatever", "comes", "then", "and more"]))
     store.close()
     for open_it in (LmdbStore, LmdbReader, LmdbStore):  # the second writer is not told of a first
         error = refusal(lambda open_it=open_it: open_it(path))  # type: ignore[misc]
         assert error.rule is OTHER_FORMAT
-        assert (error.details["found"], error.details["known"]) == (2, 1)
+        assert (error.details["found"], error.details["known"]) == (3, 2)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xc1", b"not a row"])
