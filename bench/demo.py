@@ -1,4 +1,4 @@
-"""``make demo``: one node, a factory's file goes in, every identifier in it resolves with a sealed answer.
+"""``make demo``: one node, a factory's file goes in, every identifier in it resolves, sealed; then a whole province.
 
 Nothing is staged: each step is the command or the client that anybody would use, against a real node on loopback.
 """
@@ -18,10 +18,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
+from bench import province_demo
 from bench.dataset import HEADERS, Row, rows, write_csv
+from bench.telling import DemoFailed, command, console, expect, step
 from protocol.answers import Answer
 from protocol.errors import BiaoshiError
 from protocol.receipts import verify_receipt
@@ -34,12 +35,7 @@ SEED: Final = 20_250_086
 CHECKED: Final = 1_000
 ABSENT: Final = "88.118.32001/THERE-IS-NO-SUCH-PUMP"
 START_SECONDS: Final = 60.0
-
-console = Console(highlight=False)
-
-
-class DemoFailed(Exception):
-    """A step of the demonstration did not do what it should."""
+LAST_STEP: Final = 8
 
 
 def main() -> None:
@@ -48,6 +44,7 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="biaoshi-demo-"))
     try:
         _demonstrate(directory)
+        province_demo.demonstrate(directory, LAST_STEP + 1)
     except (DemoFailed, BiaoshiError) as error:
         console.print(f"[red]✘ {error}[/red]")
         raise SystemExit(Exit.INTERNAL) from None
@@ -61,21 +58,21 @@ def _demonstrate(directory: Path) -> None:
     console.rule("[bold]Biaoshi 标识 — one node, end to end")
     node, products = directory / "node", directory / "products.csv"
 
-    _step(1, "Make a secondary node for 88.118: keys, configuration, empty store", "创建二级节点")
-    _command("init", "secondary", "--prefix", "88.118", "--dir", str(node), "--port", "0")
+    step(1, "Make a secondary node for 88.118: keys, configuration, empty store", "创建二级节点")
+    command("init", "secondary", "--prefix", "88.118", "--dir", str(node), "--port", "0")
 
-    _step(2, "Start it: one registry process that writes, one resolver that answers", "启动节点")
+    step(2, "Start it: one registry process that writes, one resolver that answers", "启动节点")
     with _running(node) as addresses:
         console.print(f"   resolver {addresses['resolver']} (TCP and UDP), registry {addresses['registry']}")
 
-        _step(3, f"A factory's file of {ROWS:,} products goes in", "导入工厂的产品文件")
+        step(3, f"A factory's file of {ROWS:,} products goes in", "导入工厂的产品文件")
         write_csv(products, rows(ROWS, SEED), HEADERS["en"])
         sample = list(islice(rows(ROWS, SEED), 0, ROWS, ROWS // CHECKED))
         console.print(f"   {products.name}, {products.stat().st_size / 1e6:.1f} MB; its first row:")
         console.print(f"   {', '.join(sample[0])}", style="dim")
-        _command("import", str(products), "--node", str(node))
+        command("import", str(products), "--node", str(node))
 
-        _step(4, "Resolve over TCP and over UDP; every answer is verified from the trust anchor", "解析并验证签章")
+        step(4, "Resolve over TCP and over UDP; every answer is verified from the trust anchor", "解析并验证签章")
         anchor = _anchor(node)
         with SyncClient(addresses["resolver"], anchor=anchor) as tcp:
             for row in (sample[1], sample[len(sample) // 2]):
@@ -83,37 +80,24 @@ def _demonstrate(directory: Path) -> None:
             with SyncClient(addresses["resolver"], anchor=anchor, udp=True) as udp:
                 _show(udp.resolve(sample[-1].identifier), sample[-1], "UDP")
 
-            _step(5, f"{len(sample):,} identifiers from all over the file, each compared with its row", "抽样核对")
+            step(5, f"{len(sample):,} identifiers from all over the file, each compared with its row", "抽样核对")
             _compare(tcp, sample)
 
-            _step(6, "An identifier that nobody registered: its absence is signed as well", "不存在也有签章证明")
+            step(6, "An identifier that nobody registered: its absence is signed as well", "不存在也有签章证明")
             absent = tcp.resolve(ABSENT)
-            _expect(absent.status is Status.NOT_FOUND, "the absent identifier was found")
+            expect(absent.status is Status.NOT_FOUND, "the absent identifier was found")
             console.print(f"   {absent.identifier}: {absent.status.sentence()} / {absent.status.sentence('zh')}")
             console.print(f"   sealed by {absent.proof.key.node}, verified", style="green")
 
-            _step(7, "A receipt, to keep and to check offline; then one with a single bit changed", "回执：离线可验证")
+            step(7, "A receipt, to keep and to check offline; then one with a single bit changed", "回执：离线可验证")
             _, receipt = tcp.receipt(sample[2].identifier)
             verdict = verify_receipt(receipt, anchor)
             console.print(f"   {len(receipt)} bytes prove: {verdict.answer.identifier} → {verdict.answer.url}")
             _forge(receipt, anchor)
             status = tcp.status()
         _table(status)
-        _step(8, "Stop", "停止节点")
+        step(LAST_STEP, "Stop", "停止节点")
     console.print("   node stopped, store closed cleanly")
-
-
-def _step(number: int, english: str, chinese: str) -> None:
-    console.print(f"\n[bold cyan]{number}[/bold cyan]  [bold]{english}[/bold]  [dim]{chinese}[/dim]")
-
-
-def _command(*arguments: str) -> None:
-    """Run a command as a person would, and show it."""
-    shown = " ".join(arguments)
-    console.print(f"   $ biaoshi {shown}", style="yellow", soft_wrap=True)
-    result = subprocess.run([sys.executable, "-m", "biaoshi.cli", *arguments], check=False)
-    if result.returncode:
-        raise DemoFailed(f"'biaoshi {shown}' ended with exit code {result.returncode}")
 
 
 @contextlib.contextmanager
@@ -148,7 +132,7 @@ def _anchor(node: Path) -> TrustAnchor:
 
 
 def _show(answer: Answer, row: Row, transport: str) -> None:
-    _expect(answer.url == row.url, f"{row.identifier} resolved to {answer.url}")
+    expect(answer.url == row.url, f"{row.identifier} resolved to {answer.url}")
     console.print(f"   {transport}  {answer.identifier}")
     for value in answer.values:
         console.print(f"          {value.type:<9} {value.text}")
@@ -162,7 +146,7 @@ def _compare(client: SyncClient, sample: list[Row]) -> None:
     for row, answer in zip(sample, answers, strict=True):
         texts = {value.type: value.text for value in answer.values}
         expected = {"URL": row.url, "NAME": row.name, "MODEL": row.model, "LOT": row.lot, "PRODUCED": row.produced}
-        _expect(texts == expected, f"{row.identifier} resolved to {texts}")
+        expect(texts == expected, f"{row.identifier} resolved to {texts}")
     console.print(
         f"   all right, all verified, in {taken * 1000:.0f} ms ({len(sample) / taken:,.0f} verified answers/s)"
     )
@@ -192,11 +176,6 @@ def _table(status: dict[str, str | int]) -> None:
         table.add_row(name, str(value))
     console.print()
     console.print(table)
-
-
-def _expect(right: bool, otherwise: str) -> None:
-    if not right:
-        raise DemoFailed(otherwise)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
 from config.load import ROLES, BadConfiguration, load_settings
-from config.places import language
+from config.places import NoNodeRuns, language
 from config.process import run
 from protocol.errors import BiaoshiError, render
 from protocol.signatures import SigningKey
@@ -237,7 +237,7 @@ def main() -> None:
         app()
     except BiaoshiError as error:
         _end(error.message(language()), error.status.exit)
-    except (BadConfiguration, BadKeyFile) as error:
+    except (BadConfiguration, BadKeyFile, NoNodeRuns) as error:
         _end(error.message(language()), Exit.SETTINGS)
     except KeyboardInterrupt:
         _end("", 130)

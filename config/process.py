@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
@@ -68,6 +69,23 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, event.set)
     return event
+
+
+def stop_at_end_of(lifeline: int, stop: asyncio.Event) -> None:
+    """Set ``stop`` when the other end of a pipe is closed: whoever started this process and held it has died."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(lifeline)
+        stop.set()
+
+    loop.add_reader(lifeline, ended)
+
+
+def stop_with_supervisor(stop: asyncio.Event) -> None:
+    """Set ``stop`` when the supervisor dies, where standard input is the pipe that it holds."""
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        stop_at_end_of(0, stop)
 
 
 def on_hangup(take_up: Callable[[], None]) -> None:

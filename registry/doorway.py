@@ -35,7 +35,12 @@ UNREAD_SECONDS: Final = 30.0
 """How long they may wait before the client is dropped."""
 
 MAX_CONNECTIONS: Final = 1_000
-"""Connections at one time. Writers are few; each may hold up to 16 MiB."""
+"""Connections at one time. Writers are few; each may hold up to 16 MiB. Where there are as many, the stranger that has
+been silent for longest makes room for the next, so that strangers keep no writer out."""
+
+STRANGER_SECONDS: Final = 60.0
+"""How long a connection on which no key was proven may go without a whole request. What strangers ask for takes no time
+in between; a writer may be silent while it sorts a large import."""
 
 
 class Submit(Protocol):
@@ -97,10 +102,23 @@ class Doorway:
             connection.close_when_done()
 
     def sweep(self) -> None:
-        """Drop clients that have not read for ``UNREAD_SECONDS``."""
+        """Drop clients that have not read for ``UNREAD_SECONDS``, and strangers that are silent."""
         now = self.loop.time()
-        for connection in [one for one in self.open if one.blocked_since and now - one.blocked_since > UNREAD_SECONDS]:
-            connection.abort()
+        for connection in list(self.open):
+            unread = connection.blocked_since and now - connection.blocked_since > UNREAD_SECONDS
+            if unread or (connection.is_stranger and now - connection.heard > STRANGER_SECONDS):
+                connection.abort()
+
+    def has_room(self) -> bool:
+        """Whether one more may come in; a stranger is dropped for it where need be."""
+        if len(self.open) < MAX_CONNECTIONS:
+            return True
+        silent = min((one for one in self.open if one.is_stranger), key=lambda one: one.heard, default=None)
+        if silent is None:
+            return False
+        silent.abort()
+        self.leave(silent)
+        return True
 
 
 class Connection(asyncio.Protocol):
@@ -115,11 +133,17 @@ class Connection(asyncio.Protocol):
         self._in_flight = 0
         self._closing = False
         self.blocked_since = 0.0
+        self.heard = doorway.loop.time()  # when the last whole request came
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether no key was proven here, and nothing waits for the disk."""
+        return not self._session.proven and not self._in_flight
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
         self._transport = transport
-        if len(self._doorway.open) >= MAX_CONNECTIONS:
+        if not self._doorway.has_room():
             transport.write(encode_response(0, Status.OVERLOADED, None))
             transport.close()
             return
@@ -175,6 +199,7 @@ class Connection(asyncio.Protocol):
             if not messages:
                 self._transport.resume_reading()
                 return
+            self.heard = self._doorway.loop.time()
             answer = self._session.answer(messages[0])
             if isinstance(answer, bytes):
                 self._doorway.turn.add(self, 1, wire, answer)

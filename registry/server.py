@@ -21,7 +21,17 @@ import structlog
 
 from config.keyfiles import BadKeyFile, read_anchor, read_identity, read_vouched
 from config.load import BadConfiguration, load_settings
-from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import (
+    bind,
+    on_hangup,
+    run,
+    say_ready,
+    set_up_log,
+    settle_collector,
+    software,
+    stop_event,
+    stop_with_supervisor,
+)
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
@@ -63,6 +73,7 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
+    stop_with_supervisor(stop)
     zone = normal_zone_text(settings.node.prefix)
     async with open_registry(settings, zone, _own_keys(settings, zone), port, log) as registry:
 

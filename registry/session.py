@@ -101,6 +101,11 @@ class Session:
         if period is not None:
             self._operations |= Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations
 
+    @property
+    def proven(self) -> bool:
+        """Whether a writer's or a follower's key was proven."""
+        return bool(self._prefixes) or self._follower is not None
+
     def answer(self, request: object) -> Answer:
         """The response to a request, or what comes before there is one: a batch to be written, a wait for news."""
         rid = 0

@@ -16,7 +16,16 @@ import structlog
 
 from config.keyfiles import BadKeyFile
 from config.load import BadConfiguration, load_settings
-from config.process import on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import (
+    on_hangup,
+    run,
+    say_ready,
+    set_up_log,
+    settle_collector,
+    software,
+    stop_event,
+    stop_with_supervisor,
+)
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.node import NodeFacts
@@ -93,6 +102,7 @@ async def serve(settings: Settings, ports: Sequence[int]) -> None:
     """Answer for all zones until SIGTERM."""
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
+    stop_with_supervisor(stop)
     tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
     views = map(settings.copy_of, settings.zones)
     copies = [Copy(view, port, tally, log) for view, port in zip(views, ports, strict=True)]

@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from biaoshi.supervisor import Process, note_run, reserve, take_up
+from biaoshi.supervisor import Process, make_lifeline, note_run, reserve, take_up
 from biaoshi.upkeep import Fingerprint, fingerprint
 from config.process import set_up_log, stop_event
 from config.settings import Settings
@@ -26,11 +26,13 @@ async def supervise_copies(settings: Settings, config: Path) -> None:
     with contextlib.ExitStack() as reserved:
         doors = [reserve(reserved, hosts[0], view.resolver.port, datagrams=True) for view in views]
         registries = [reserve(reserved, hosts[1], view.registry.port, datagrams=False) for view in views]
-        processes = [Process("following", "registry.following.process", config, _listed(registries), log)]
+        lifeline = make_lifeline(reserved)
+        processes = [Process("following", "registry.following.process", config, _listed(registries), lifeline, log)]
         processes += [
-            Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), log)
+            Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), lifeline, log)
             for i in range(settings.resolver.workers)
         ]
+        noted = False
         watchers: list[asyncio.Task[None]] = []
         try:
             for process in processes:
@@ -42,6 +44,7 @@ async def supervise_copies(settings: Settings, config: Path) -> None:
                 for view, door, registry in zip(views, doors, registries, strict=True)
             }
             note_run(settings, 0, 0, {process.name: process.pid for process in processes}, zones)
+            noted = True
             log.info("node is up", zones=list(zones), workers=settings.resolver.workers)
             await stop.wait()
             log.info("node is stopping")
@@ -50,7 +53,8 @@ async def supervise_copies(settings: Settings, config: Path) -> None:
             await processes[0].stop()
             for watcher in watchers:
                 watcher.cancel()
-            settings.run_path.unlink(missing_ok=True)
+            if noted:  # otherwise it may be that of the node that runs here already
+                settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from config.keyfiles import BadKeyFile, read_anchor, read_secret
 from config.load import BadConfiguration, load_settings
-from config.process import on_hangup, run, say_ready, set_up_log, settle_collector, stop_event
+from config.process import on_hangup, run, say_ready, set_up_log, settle_collector, stop_event, stop_with_supervisor
 from config.settings import Settings, ZoneSettings
 from protocol.address import parse_address
 from protocol.errors import BiaoshiError
@@ -50,6 +50,7 @@ async def serve(settings: Settings, ports: Sequence[int]) -> None:
     """Follow all zones until SIGTERM."""
     log = set_up_log(settings.log, "following")
     stop = stop_event()
+    stop_with_supervisor(stop)
     copies = [open_copy(settings, zone, port, log) for zone, port in zip(settings.zones, ports, strict=True)]
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(copy.follower.run()) for copy in copies]
     tasks += [asyncio.create_task(_tick(copies)), asyncio.create_task(_clear(copies))]

@@ -125,7 +125,7 @@ class Walk:
         known = delegations.closest(self.prefix, now)
         if known is not None:
             self._known_above = delegations.chain(known.claim.child)[:-1]
-            self.steps.append(Step(known.claim.child, "", True, 0.0, f"known until {known.until}"))
+            self.steps.append(Step(known.claim.child, "", True, 0.0, f"known for {known.until - now} s"))
             self._enter(known.claim, remembered=True)
 
     def take(self, server: Address, reply: Reply, now_ms: int, seconds: float = 0.0) -> Answer | None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench import demo
 
@@ -15,13 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 def test_demonstration() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import bench.demo as demo; demo.ROWS, demo.CHECKED = 2_000, 50; demo.main()"],
+        [sys.executable, "-c", "import bench.demo as demo; demo.ROWS, demo.CHECKED = 2_000, 50; "
+         "demo.province_demo.ROWS = 1_500; demo.main()"],
         capture_output=True, text=True, check=False, timeout=100, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
         "2,000 rows: 2,000 registered", "✔ verified", "50 identifiers", "all right, all verified", "no such identifier",
-        "one bit changed: refused", "node stopped, store closed cleanly", "Everything was stopped and removed",
+        "one bit changed: refused", "node stopped, store closed cleanly", "more, all right",
+        "started again by itself", "nine nodes stopped", "Everything was stopped and removed",
     ):  # fmt: skip
         assert said in done.stdout, said
     assert "Traceback" not in done.stdout + done.stderr
@@ -36,7 +39,7 @@ def test_a_step_that_goes_wrong_ends_it(monkeypatch: pytest.MonkeyPatch, capsys:
         raise demo.DemoFailed("an answer was wrong")
 
     monkeypatch.setattr(demo, "_demonstrate", go_wrong)
-    monkeypatch.setattr(demo, "console", demo.Console())
+    monkeypatch.setattr(demo, "console", Console())
     with pytest.raises(SystemExit) as ended:
         demo.main()
     assert ended.value.code == 1

@@ -67,6 +67,21 @@ class Translation(Protocol):
         ...
 
 
+def changed_keys(txn: lmdb.Transaction[bytes], tables: Tables, number: int, end: int) -> list[bytes] | None:
+    """The keys that changes ``number`` to before ``end`` are about; None where a range is among them or they are not
+    there (any more)."""
+    changed: list[bytes] = []
+    with txn.cursor(tables.changes) as entries:
+        while number < end:
+            at = entry_at(entries, number)
+            if at is None or at[1][0] != KEYS:
+                return None
+            start, (_, _, keys) = at
+            changed += keys[number - start :]
+            number = start + len(keys)
+    return changed if number == end else None
+
+
 class StoredEntries:
     """The feed as a transaction sees it: :class:`registry.store.feed.Entries`."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import lmdb
 
@@ -19,8 +19,9 @@ from protocol.identifiers import covers
 from protocol.referrals import Cut
 from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
+from registry.store.lmdb.cache import SHARDS, BodyCache
 from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
-from registry.store.lmdb.feed import StoredEntries
+from registry.store.lmdb.feed import StoredEntries, changed_keys
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
     META_KEY,
@@ -35,8 +36,14 @@ from registry.store.lmdb.layout import (
 )
 from registry.store.system import DELEGATIONS, find_cut, is_system
 
+LAST_SHARD: Final = SHARDS - 1
+
+MAX_CAUGHT_UP: Final = 10_000
+"""Changes between two snapshots that are looked at one by one, a millisecond or two; after more all is forgotten."""
+
 MAX_KNOWN_SPELLINGS: Final = 100_000
-"""Prefix spellings remembered with their number; more are looked up each time. Ten megabytes."""
+"""Prefix spellings remembered with their number. Ten megabytes. Where there are more, all are forgotten and looked up
+anew: a stranger who asks in ever new spellings slows nobody down for good."""
 
 
 class _PrefixNumbers(dict[bytes, bytes]):
@@ -51,8 +58,9 @@ class _PrefixNumbers(dict[bytes, bytes]):
         number = self._look_up(prefix)
         if number is None:
             return NO_PREFIX
-        if len(self) < MAX_KNOWN_SPELLINGS:
-            self[prefix] = number
+        if len(self) >= MAX_KNOWN_SPELLINGS:
+            self.clear()
+        self[prefix] = number
         return number
 
     def _look_up(self, prefix: bytes) -> bytes | None:
@@ -69,10 +77,20 @@ class _OpenPrefixNumbers(_PrefixNumbers):
         return None if number is None or self._reader._is_closed(name) else number
 
 
-class LmdbReader:
-    """The reading side of a store in directory ``path``."""
+class CacheState(NamedTuple):
+    """As of when the cache is right: a transaction's number, the changes that had been made by then, and whether a
+    range was there in part."""
 
-    def __init__(self, path: Path, tables: Tables | None = None) -> None:
+    snapshot: int = -1
+    changes: int = 0
+    in_part: bool = False
+
+
+class LmdbReader:
+    """The reading side of a store in directory ``path``; ``cache_bytes`` of memory for what was read lately, 0 for
+    none."""
+
+    def __init__(self, path: Path, tables: Tables | None = None, cache_bytes: int = 0) -> None:
         self._path = path
         self._tables = tables or open_tables(path, writable=False)
         self._owns_tables = tables is None
@@ -82,12 +100,21 @@ class LmdbReader:
         self._all_numbers = _PrefixNumbers(self)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
         self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
+        self._cache = BodyCache(cache_bytes) if cache_bytes else None
+        self._cached = CacheState()
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         get = (self._txn or self._begin()).get
         openers = self._codec.public
         try:
-            found = list(map(get, self._keys(identifiers)))
+            keys = self._keys(identifiers)
+            if self._cache is not None:
+                shards = self._cache.shards
+                bodies: list[bytes | None] = [shards[hash(key) & LAST_SHARD].get(key) for key in keys]
+                if None in bodies:
+                    self._read_missing(keys, bodies)
+                return bodies
+            found = list(map(get, keys))
             return [None if stored is None else openers[stored[-1]](stored) for stored in found]
         except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
@@ -95,7 +122,14 @@ class LmdbReader:
     def get(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
         try:
-            stored = (self._txn or self._begin()).get(self._numbers[prefix] + suffix)
+            txn = self._txn or self._begin()
+            key = self._numbers[prefix] + suffix
+            if self._cache is not None:
+                bodies: list[bytes | None] = [self._cache.shards[hash(key) & LAST_SHARD].get(key)]
+                if bodies[0] is None:
+                    self._read_missing([key], bodies)
+                return bodies[0]
+            stored = txn.get(key)
             return None if stored is None else self._codec.public[stored[-1]](stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
@@ -164,6 +198,37 @@ class LmdbReader:
         if self._owns_tables:
             self._tables.env.close()
 
+    # The cache ------------------------------------------------------------------------------------
+
+    def _read_missing(self, keys: list[bytes], bodies: list[bytes | None]) -> None:
+        """Read what the cache did not have, and remember it. Raises what reading and opening raise."""
+        assert self._cache is not None
+        get, openers, put = self._begun().get, self._codec.public, self._cache.put
+        for at, body in enumerate(bodies):
+            if body is None and (stored := get(keys[at])) is not None:
+                body = bodies[at] = openers[stored[-1]](stored)
+                if body is not None:
+                    put(keys[at], body)
+
+    def _catch_up(self, txn: lmdb.Transaction[bytes], cache: BodyCache) -> None:
+        """Forget what has changed between the last snapshot and this one."""
+        snapshot = txn.id()
+        if snapshot == self._cached.snapshot:
+            return
+        raw = txn.get(META_KEY, db=self._tables.meta)
+        meta = decode_meta(raw) if raw else Meta()
+        changes, since = meta.next_change, self._cached.changes
+        # A range that a copy has taken in part is in the records, and not yet in the feed.
+        in_part = meta.open is not None
+        tellable = not in_part and not self._cached.in_part and changes - since <= MAX_CAUGHT_UP
+        changed = changed_keys(txn, self._tables, since, changes) if tellable else None
+        if changed is None:
+            cache.clear()
+        else:
+            for key in changed:
+                cache.drop(key)
+        self._cached = CacheState(snapshot, changes, in_part)
+
     # The snapshot ---------------------------------------------------------------------------------
 
     def _begin(self) -> lmdb.Transaction[bytes]:
@@ -176,6 +241,8 @@ class LmdbReader:
                     env.set_mapsize(0)
                 else:
                     break
+            if self._cache is not None:
+                self._catch_up(txn, self._cache)
             delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
             if delegations != self._delegations:
                 self._delegations = delegations

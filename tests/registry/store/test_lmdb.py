@@ -547,7 +547,10 @@ def test_more_spellings_than_are_remembered(store: LmdbStore, path: Path, monkey
     spellings = [b"88.abcd/x", b"88.Abcd/x", b"88.aBcd/x", b"88.ABCD/x", b"88.abcE/x"]
     for _ in range(2):
         assert reader.get_many(spellings) == [store.find(b"88.ABCD/x")] * 4 + [None]
-    assert len(reader._numbers) == 2
+    assert len(reader._numbers) <= 2
+    for spelling in (b"88.ABCD", b"88.abcd"):  # whoever has filled it, the next that is asked for is remembered
+        assert reader.get(spelling + b"/x") is not None
+        assert spelling in reader._numbers
     reader.close()
 
 

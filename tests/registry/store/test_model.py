@@ -23,6 +23,8 @@ from protocol.records import State, Value, decode_body, encode_values, split_bod
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.lmdb import writer
+from registry.store.lmdb.cache import SHARDS
+from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.system import is_system
 from registry.store.writes import ABSENT, ANY, Outcome, Write
@@ -68,11 +70,16 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="store-"))
         self.store = LmdbStore(self.directory)
+        self.remembering = self.open_remembering()
         self.model: dict[bytes, Known] = {}
         self.changes = 0
         self.now = 1_000
         self.cursor: bytes | None = None
         self.replica: dict[bytes, bytes] = {}
+
+    def open_remembering(self) -> LmdbReader:
+        """A reader with a cache, of which a shard has room for a body or two."""
+        return LmdbReader(self.directory, self.store._tables, cache_bytes=SHARDS * 700)
 
     def teardown(self) -> None:
         self.store.close()
@@ -165,6 +172,7 @@ class StoreMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.store.close()
         self.store = LmdbStore(self.directory)
+        self.remembering = self.open_remembering()
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -235,6 +243,16 @@ class StoreMachine(RuleBasedStateMachine):
     def follow_from_the_beginning(self, limit: int) -> None:
         self.cursor, self.replica = None, {}
         self.follow_to_the_end(limit)
+
+    @invariant()
+    def a_cache_changes_nothing(self) -> None:
+        """Asked for everything after every step, some of it twice, some alone, and for what is not there."""
+        asked = sorted({*self.model, b"88.118/none"}) * 2
+        expected = self.store.get_many(asked)
+        self.remembering.rest()
+        assert self.remembering.get_many(asked) == expected
+        assert [self.remembering.get(identifier) for identifier in asked[:5]] == expected[:5]
+        self.remembering.rest()
 
     @invariant()
     def counts_are_right(self) -> None:

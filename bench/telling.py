@@ -1,0 +1,39 @@
+"""How a demonstration tells what it does: steps, commands as a person would type them, what must be right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Final
+
+from rich.console import Console
+
+console: Final = Console(highlight=False)
+
+
+class DemoFailed(Exception):
+    """A step of the demonstration did not do what it should."""
+
+
+def step(number: int, english: str, chinese: str) -> None:
+    """Say what comes now."""
+    console.print(f"\n[bold cyan]{number}[/bold cyan]  [bold]{english}[/bold]  [dim]{chinese}[/dim]")
+
+
+def command(*arguments: str, quiet: bool = False) -> str:
+    """Run a command as a person would, and show it, and what it says unless ``quiet``; gives its standard output."""
+    shown = " ".join(arguments)
+    console.print(f"   $ biaoshi {shown}", style="yellow", soft_wrap=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "biaoshi.cli", *arguments],
+        check=False, text=True, stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT if quiet else None,
+    )  # fmt: skip
+    if result.returncode:
+        raise DemoFailed(f"'biaoshi {shown}' ended with exit code {result.returncode}\n{result.stdout or ''}")
+    return result.stdout or ""
+
+
+def expect(right: bool, otherwise: str) -> None:
+    """Raise :class:`DemoFailed`, saying ``otherwise``, where something is not right."""
+    if not right:
+        raise DemoFailed(otherwise)
