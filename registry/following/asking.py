@@ -48,8 +48,8 @@ def read_ends(status: Mapping[str, str | int]) -> tuple[Position, Position]:
 
 
 class Asking:
-    """Asks the copies at ``addresses`` once each, and tells ``put_back`` what they say. ``anchor`` gives that of the
-    zone, where there is anybody to ask."""
+    """Asks the copies at ``addresses`` until each has said that it has no more, and tells ``put_back`` what they say.
+    ``anchor`` gives that of the zone, where there is anybody to ask."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Asking:
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._open = [parse_address(address, DEFAULT_PORT + 1) for address in addresses]
+        self._silent: set[Address] = set()
         self._anchor = anchor() if self._open else None
         self._store = store
         self._put_back = put_back
@@ -68,11 +69,11 @@ class Asking:
     async def first(self) -> None:
         """Ask, for as long as the start may take."""
         await self._ask(FIRST_SECONDS)
-        for address in self._open:
+        for address in self._silent:
             self._log.warning("a copy of this zone cannot be asked now whether it has more", copy=str(address))
 
     async def run(self) -> None:
-        """Ask those who have not answered until they have."""
+        """Ask on: those who have not answered, and those who had more and may have begun anew."""
         while self._open:
             await asyncio.sleep(AGAIN_SECONDS)
             await self._ask(AGAIN_SECONDS)
@@ -88,9 +89,12 @@ class Asking:
                 end, seen = await ends_of_copy(address, self._anchor, timeout)
             if has_all_of(self._store, end, seen):
                 self._log.info("this store has all that its copy has", copy=str(address), changes=end.number)
-            elif self._put_back.has_more(str(address)):
+                self._put_back.agrees(str(address))
+                return True
+            if self._put_back.has_more(str(address)):
                 self._log.error("PUT BACK: " + str(self._put_back.refusal), copy=str(address))
+            self._silent.discard(address)
         except (BiaoshiError, TimeoutError) as error:
+            self._silent.add(address)
             self._log.debug("a copy could not be asked", copy=str(address), reason=str(error))
-            return False
-        return True
+        return False

@@ -29,8 +29,8 @@ from registry.store.interface import Store
 WAIT_MS: Final = 20_000
 """How long a question waits for news."""
 
-REFRESH_SECONDS: Final = 600.0
-"""How often chain and statement are asked for anew: both are renewed long before they end."""
+REFRESH_SECONDS: Final = 60.0
+"""How often chain and statement are asked for anew: how soon a new delegation is shown by those who answer."""
 
 FIRST_REFRESH_SECONDS: Final = 2.0
 """The same while there is no statement yet."""

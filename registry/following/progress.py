@@ -12,10 +12,10 @@ from registry.store.feed import Position
 from registry.store.interface import Standing
 
 FIRST_PAUSE_S: Final = 0.2
-LONGEST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 10.0
 """Pauses between attempts to reach a zone double from the first to the longest."""
 
-DIVERGED_PAUSE_S: Final = 30.0
+DIVERGED_PAUSE_S: Final = 10.0
 """Pause before a zone that was put back is asked again, whether its store was restored."""
 
 DIVERGES: Final = Rule(
