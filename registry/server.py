@@ -38,6 +38,7 @@ from registry.rights import Rights
 from registry.session import Batch, Session
 from registry.statistics.starting import start_statistics
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.recent import RecentCounts
 from registry.store.writes import Outcome
 
 IN_FLIGHT: Final = 16
@@ -265,8 +266,10 @@ async def open_registry(
     delegations = Delegations(store, Parent.of(zone, own), time.time)
     started = time.monotonic()
 
+    recent_counts = RecentCounts(store.counts)
+
     def status() -> dict[str, object]:
-        counts = store.counts()
+        counts = recent_counts()
         return {
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
