@@ -84,8 +84,8 @@ def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callabl
 def read_write(item: object) -> Write:
     """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
     match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
-            compare is None or 0 <= compare <= MAX_VERSION
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if compare is None or (
+            type(compare) is int and 0 <= compare <= MAX_VERSION
         ):
             identifier = normal(raw)
         case _:

@@ -266,6 +266,8 @@ MALFORMED_ITEMS: Final[list[tuple[object, str]]] = [
     ((b"88.118.1/x", -1, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1 << 63, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1.5, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", False, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", True, None), "message.bad-arguments"),
     ((b"88.118.1/x", b"1", values()), "message.bad-arguments"),
     ((b"88.118.1/x", None, 1), "message.bad-arguments"),
     ((b"88.118.1/x", None, {}), "message.bad-arguments"),
