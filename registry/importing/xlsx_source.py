@@ -37,6 +37,10 @@ from registry.importing.sources import (
 MAX_SHARED_BYTES: Final = 1 << 30
 """Bytes of the table of shared texts, unpacked: the one part of a workbook that is held in memory."""
 
+MAX_ROWS: Final = 1_048_576
+"""Rows of a sheet: as many as spreadsheet programs have. Rows that are left out in between are read as empty ones, so
+one that is numbered a thousand million would keep an import busy for hours."""
+
 _EXACT: Final = 10**15
 """Whole numbers below it are exact in a spreadsheet (Excel specifications: 15 digits)."""
 
@@ -96,6 +100,8 @@ class XlsxSource:
                 self._total = sheet.max_row or 0
                 sheet.reset_dimensions()  # some programs write a wrong extent, which would hide columns
                 for row, cells in enumerate(sheet.iter_rows(), 1):
+                    if row > MAX_ROWS:
+                        raise InvalidInput(rules.BAD_WORKBOOK, path=str(self.path), reason=f"a row beyond {MAX_ROWS:,}")
                     self._done = row
                     if row > after:
                         yield (
