@@ -44,6 +44,8 @@ TARGETS: Final = {
     "many_100_over_redis_mget100": Target(1.0),
     "recursive_50x64": Target(250_000),
     "recursive_cold_ms": Target(3.0, most=True),
+    "follower_changes_per_s": Target(50_000),
+    "follower_bulk_changes_per_s": Target(50_000),
     "import_rows_per_s": Target(120_000),
     "bytes_per_record": Target(75, most=True),
     "register_single_per_s": Target(5_000),

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import biaoshi.custody.cli
 import biaoshi.delegation.cli
 import biaoshi.rolling.cli
 import biaoshi.topology.cli
 import registry.cli
 import resolver.cli
+from biaoshi.custody.making import make_custody
+from biaoshi.custody.running import supervise_copies
+from biaoshi.custody.showing import followers_of, is_custody, status_text, statuses
 from biaoshi.light import serve_light
 from biaoshi.making import ANCHOR_NAME, CONFIG_NAME, WRITER_KEY, ZONE_KEY, make_node, make_recursive, renew_node
 from biaoshi.supervisor import supervise
 from config.keyfiles import BadKeyFile, make_seed, read_secret, write_secret
 from config.load import ROLES, BadConfiguration, load_settings
-from config.places import language
+from config.places import NoNodeRuns, language
 from config.process import run
-from protocol.errors import BiaoshiError
+from protocol.errors import BiaoshiError, render
 from protocol.signatures import SigningKey
 from protocol.status import Exit
+from registry.putback import PUT_BACK
 from registry.statistics.cli import connect, show_top
 
 app = typer.Typer(
@@ -68,6 +74,12 @@ def init(
         raise typer.BadParameter(
             f"'{role}' is no role this version serves; it is {' or '.join(ROLES)}", param_hint="ROLE"
         )
+    if role == "custody":
+        if prefix or anchor or root or port is not None:
+            raise typer.BadParameter("a custody node is made with --dir alone; its zones come by 'biaoshi custody add'")
+        path = make_custody(directory)
+        print((_CUSTODY_ZH if language() == "zh" else _CUSTODY_EN).format(directory, path))
+        return
     if role == "recursive":
         if prefix or anchor is None or not root:
             raise typer.BadParameter("a recursive node is made with --anchor and --root, and has no --prefix")
@@ -98,6 +110,15 @@ _MADE_ZH = """节点已创建：{0}
 启动：biaoshi serve --config {1}"""
 
 
+_CUSTODY_EN = """custody node made in {0}
+  configuration  {1}
+  its key        {0}/keys/follower.pem
+for each zone: biaoshi custody add PREFIX --server HOST --anchor FILE --config {1}"""
+_CUSTODY_ZH = """托管节点已创建：{0}
+  配置          {1}
+  自身私钥      {0}/keys/follower.pem
+添加区域：biaoshi custody add 前缀 --server 主机 --anchor 文件 --config {1}"""
+
 _RECURSIVE_EN = """recursive node made in {0}
   configuration  {1}
   trust anchor   {3} is what clients need; its answers carry the proof
@@ -119,6 +140,9 @@ def serve(
     运行节点，直到 Ctrl-C 或 SIGTERM。
     """
     settings = load_settings(config)
+    if settings.node.role == "custody":
+        run(supervise_copies(settings, config.resolve()))
+        return
     run(serve_light(settings) if settings.node.processes == "light" else supervise(settings, config.resolve()))
 
 
@@ -183,12 +207,19 @@ def status(
         show_top(connect(registry_option, anchor, key, node), zone, hours, as_json)
     elif zone is not None:
         raise typer.BadParameter("--zone goes with --top")
+    elif node is not None and server is None and is_custody(node):
+        for copy in statuses(node):
+            print(json.dumps(copy, ensure_ascii=False) if as_json else status_text(copy, language()))
     else:
-        resolver.cli.status(server, anchor, node, as_json)
+        more = {} if server else followers_of(node, anchor)
+        resolver.cli.status(server, anchor, node, as_json, more)
+        if who := more.get("put_back"):
+            print(f"! {render(PUT_BACK.name, {'who': who}, language())}", file=sys.stderr if as_json else sys.stdout)
 
 
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
+biaoshi.custody.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
 app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
@@ -206,7 +237,7 @@ def main() -> None:
         app()
     except BiaoshiError as error:
         _end(error.message(language()), error.status.exit)
-    except (BadConfiguration, BadKeyFile) as error:
+    except (BadConfiguration, BadKeyFile, NoNodeRuns) as error:
         _end(error.message(language()), Exit.SETTINGS)
     except KeyboardInterrupt:
         _end("", 130)

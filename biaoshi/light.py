@@ -16,7 +16,7 @@ import structlog
 
 from biaoshi.supervisor import note_run, reserve
 from biaoshi.upkeep import Upkeep
-from config.process import set_up_log, settle_collector, stop_event
+from config.process import set_up_log, settle_collector, stop_at_end_of, stop_event
 from config.settings import Settings
 from protocol.identifiers import normal_zone_text
 from protocol.node import OwnKeys
@@ -36,7 +36,7 @@ async def serve_light(settings: Settings, up: Callable[[], None] = lambda: None,
     log = set_up_log(settings.log, settings.node.name)
     stop = stop_event()
     if lifeline is not None:
-        _stop_at_end_of(lifeline, stop)
+        stop_at_end_of(lifeline, stop)
     zone = normal_zone_text(settings.node.prefix)
     own = read_own_keys(settings, zone)
     resolver, registry = settings.resolver, settings.registry
@@ -92,13 +92,3 @@ async def _recursive(
 ) -> AsyncIterator[TakeUp]:
     async with recursion.open_doors(settings, own, port, log) as doors:
         yield doors.take_up
-
-
-def _stop_at_end_of(lifeline: int, stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def ended() -> None:
-        loop.remove_reader(lifeline)
-        stop.set()
-
-    loop.add_reader(lifeline, ended)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -49,14 +51,9 @@ def make_node(
     role: str, prefix: str, directory: Path, *, port: int | None = None, more: Mapping[str, str] = NOTHING_MORE
 ) -> Path:
     """Make a node in ``directory`` and return its configuration file. ``more`` are values (TOML) of further options,
-    ``section.option``. Raises :class:`SettingsError`; a directory in which something went wrong has no configuration
-    file."""
+    ``section.option``. Raises :class:`SettingsError`; where something went wrong the directory is as it was."""
     zone = normal_zone_text(prefix) if role == "top" else normal_prefix_text(prefix)
-    try:
-        if directory.exists() and any(directory.iterdir()):
-            raise SettingsError(NOT_EMPTY, path=str(directory))
-        (directory / "keys").mkdir(parents=True, exist_ok=True)
-        os.chmod(directory / "keys", 0o700)
+    with _filling(directory):
         zone_key = _make_key(directory / ZONE_KEY)
         writer_key = _make_key(directory / WRITER_KEY)
         name = f"{role}-{zone or 'root'}"[:64]
@@ -79,8 +76,6 @@ def make_node(
         text = fill(template(role), {**options, **more}).replace("\n[statistics]", f"{writers}\n[statistics]")
         path = directory / CONFIG_NAME
         path.write_text(text, "utf-8")
-    except OSError as error:
-        raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
     return path
 
 
@@ -97,11 +92,7 @@ def make_recursive(
     :class:`SettingsError`, :class:`~config.keyfiles.BadKeyFile`."""
     top = read_anchor(anchor)
     addresses = [str(parse_address(root)) for root in roots]
-    try:
-        if directory.exists() and any(directory.iterdir()):
-            raise SettingsError(NOT_EMPTY, path=str(directory))
-        (directory / "keys").mkdir(parents=True, exist_ok=True)
-        os.chmod(directory / "keys", 0o700)
+    with _filling(directory):
         zone_key = _make_key(directory / ZONE_KEY)
         name = "recursive"
         OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
@@ -118,9 +109,27 @@ def make_recursive(
             options["resolver.port"] = str(port)
         path = directory / CONFIG_NAME
         path.write_text(fill(template("recursive"), {**options, **more}), "utf-8")
+    return path
+
+
+@contextlib.contextmanager
+def _filling(directory: Path) -> Iterator[None]:
+    """A new or empty directory, with one for keys in it, to be filled; where something goes wrong nothing is left in
+    it, so that the same command can be given again. Raises :class:`SettingsError`."""
+    try:
+        there = directory.exists()
+        if there and any(directory.iterdir()):
+            raise SettingsError(NOT_EMPTY, path=str(directory))
+        try:
+            (directory / "keys").mkdir(parents=True)
+            os.chmod(directory / "keys", 0o700)
+            yield
+        except BaseException:
+            for made in directory.iterdir() if there else [directory]:
+                shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
-    return path
 
 
 def renew_node(settings: Settings, zone_key: Path, days: float) -> OnlineKey:

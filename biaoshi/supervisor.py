@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,12 @@ NOT_STARTED: Final = Rule(
     "the {process} process did not start; what it said is above",
     "{process} 进程未能启动，原因见上方日志",
 )
+NOT_NOTED: Final = Rule(
+    "serve.not-noted",
+    Status.SETTINGS,
+    "{path} cannot be written: {reason}. The commands find the running node by it",
+    "{path} 无法写入：{reason}。各命令依靠该文件找到运行中的节点",
+)
 NO_ADDRESS: Final = Rule(
     "serve.no-address",
     Status.SETTINGS,
@@ -52,27 +58,34 @@ NO_ADDRESS: Final = Rule(
 )
 
 
-class _Process:
-    """One supervised process: started, watched, started again."""
+class Process:
+    """One supervised process: started, watched, started again. ``port`` is where it serves, several with commas."""
 
-    def __init__(self, name: str, module: str, config: Path, port: int, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, name: str, module: str, config: Path, port: int | str, lifeline: int, log: structlog.stdlib.BoundLogger
+    ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", module, str(config), str(port)]
+        self._lifeline = lifeline
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._serves = False
+        self._changing = asyncio.Lock()  # held while a process is made: one that is not known yet cannot be ended
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises :class:`SettingsError`."""
         self._serves = False
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            # A process group of its own: Ctrl-C at the terminal reaches the supervisor, which stops all in order.
-            start_new_session=True,
-        )
+        async with self._changing:
+            if self._stopping:
+                return
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=self._lifeline,
+                stdout=asyncio.subprocess.PIPE,
+                # A process group of its own: Ctrl-C at the terminal reaches the supervisor, which stops all in order.
+                start_new_session=True,
+            )
         assert self._process.stdout is not None
         line = b""
         with contextlib.suppress(TimeoutError):
@@ -107,6 +120,8 @@ class _Process:
     async def stop(self) -> None:
         """Ask it to finish, and end it when it does not."""
         self._stopping = True
+        async with self._changing:
+            pass  # what was being started is there now
         await self._end()
 
     async def _end(self) -> None:
@@ -140,19 +155,22 @@ async def supervise(settings: Settings, config: Path) -> None:
     with contextlib.ExitStack() as reserved:
         resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
         registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
-        processes = [] if recursive else [_Process("registry", "registry.server", config, registry_port, log)]
+        lifeline = make_lifeline(reserved)
+        processes = [] if recursive else [Process("registry", "registry.server", config, registry_port, lifeline, log)]
         worker = "resolver.recursion.worker" if recursive else "resolver.worker"
         processes += [
-            _Process(f"resolver-{i + 1}", worker, config, resolver_port, log) for i in range(resolver.workers)
+            Process(f"resolver-{i + 1}", worker, config, resolver_port, lifeline, log) for i in range(resolver.workers)
         ]
+        noted = False
         watchers: list[asyncio.Task[None]] = []
         try:
             for process in processes:
                 await process.start()
                 watchers.append(asyncio.create_task(process.watch()))
-            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: _take_up(processes), log)
+            upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: take_up(processes), log)
             watchers.append(asyncio.create_task(upkeep.run()))
             note_run(settings, resolver_port, registry_port, {process.name: process.pid for process in processes})
+            noted = True
             doors = {"resolver": f"{resolver.host}:{resolver_port}"}
             if not recursive:
                 doors["registry"] = f"{registry.host}:{registry_port}"
@@ -165,11 +183,22 @@ async def supervise(settings: Settings, config: Path) -> None:
             await asyncio.gather(*(process.stop() for process in processes[: not recursive]))
             for watcher in watchers:
                 watcher.cancel()
-            settings.run_path.unlink(missing_ok=True)
+            if noted:  # otherwise it may be that of the node that runs here already
+                settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
 
 
-def _take_up(processes: list[_Process]) -> None:
+def make_lifeline(stack: contextlib.ExitStack) -> int:
+    """The reading end of a pipe whose other end this process alone has, while ``stack`` lives: when this process dies,
+    however that comes about, its children see the end and stop, so that none is left that nobody looks after."""
+    theirs, ours = os.pipe2(os.O_CLOEXEC)
+    stack.callback(os.close, theirs)
+    stack.callback(os.close, ours)
+    return theirs
+
+
+def take_up(processes: Sequence[Process]) -> None:
+    """Have all take up renewed keys."""
     for process in processes:
         process.take_up()
 
@@ -207,15 +236,28 @@ def _refuse_served(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def note_run(settings: Settings, resolver_port: int, registry_port: int, processes: Mapping[str, int]) -> None:
-    """Note the running node's addresses (registry port 0: it has none) and its processes, by name, where the commands
-    find them."""
+def note_run(
+    settings: Settings,
+    resolver_port: int,
+    registry_port: int,
+    processes: Mapping[str, int],
+    zones: Mapping[str, object] | None = None,
+) -> None:
+    """Note the running node's addresses (port 0: it has none) and its processes, by name, where the commands find
+    them; of a custody node the addresses for each of its ``zones``. Raises
+    :class:`SettingsError`."""
     run = {
         "pid": os.getpid(),
-        "resolver": [settings.resolver.host, resolver_port],
+        **({"resolver": [settings.resolver.host, resolver_port]} if resolver_port else {}),
         **({"registry": [settings.registry.host, registry_port]} if registry_port else {}),
         "processes": dict(processes),
+        **({} if zones is None else {"zones": zones}),
     }
     temporary = settings.run_path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
-    os.replace(temporary, settings.run_path)
+    try:
+        temporary.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
+        os.replace(temporary, settings.run_path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise SettingsError(NOT_NOTED, path=str(settings.run_path), reason=error.strerror or str(error)) from error

@@ -8,18 +8,19 @@ renewed. Decisions are functions of what is there and of ``now``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import structlog
 
+from biaoshi.custody.vouching import vouch_for_followers
 from biaoshi.delegation.child import fetch
 from biaoshi.delegation.parent import renewal
 from biaoshi.online import Next, OnlineKeys
-from config.keyfiles import BadKeyFile, other_statements, read_anchor, read_identity, read_secret
+from config.keyfiles import BadKeyFile, other_statements, read_anchor, read_identity, read_secret, vouched_path
 from config.load import BadConfiguration, load_settings
 from config.settings import Settings
 from protocol.errors import BiaoshiError
@@ -83,12 +84,18 @@ def fingerprints(settings: Settings) -> tuple[Fingerprint, ...]:
     keys = settings.keys
     statement = settings.path(keys.statement)
     names = (keys.online, keys.statement, keys.delegations, keys.successions)
-    found: list[Fingerprint] = []
-    for path in (settings.file_path, *map(settings.path, names), *other_statements(statement)):
-        with contextlib.suppress(FileNotFoundError):
-            stat = os.stat(path)
-            found.append(Fingerprint(path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+    followers = (vouched_path(settings, one.name) for one in settings.registry.followers if one.online)
+    paths = (settings.file_path, *map(settings.path, names), *other_statements(statement), *followers)
+    return tuple(found for path in paths if (found := fingerprint(path)) is not None)
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Of one file; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return Fingerprint(path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 class Upkeep:
@@ -131,6 +138,8 @@ class Upkeep:
         signer = self._signer()
         if signer is not None:
             self._online(signer, int(now))
+            for follower in vouch_for_followers(self._settings, self._zone, signer, int(now)):
+                self._log.info("vouched for the online key of a follower", follower=follower.name)
             self._take_up()
         # The first fetch is a person's, with the anchor to begin from.
         if self._settings.keys.parent and self._own.chain.delegations and now >= self._fetch_at:

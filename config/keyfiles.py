@@ -137,6 +137,18 @@ def read_identity(settings: Settings) -> Identity:
     return Identity(seed, tuple(statements), delegations, tuple(keys.zone), successions)
 
 
+def vouched_path(settings: Settings, follower: str) -> Path:
+    """Where the zone's statement for the online key of a follower's node lies: beside that for the node's own."""
+    return settings.path(settings.keys.statement).parent / "followers" / f"{follower}.statement"
+
+
+def read_vouched(settings: Settings) -> dict[str, bytes]:
+    """The zone's statements for the online keys of its followers, by their names, those that are there. Raises
+    :class:`BadKeyFile`."""
+    paths = {one.name: vouched_path(settings, one.name) for one in settings.registry.followers if one.online}
+    return {name: _read(path) for name, path in paths.items() if path.exists()}
+
+
 def statement_beside(statement: Path, key_id: str) -> Path:
     """Where a statement for another online key lies: beside the one that ``[keys]`` names, with the key's id."""
     return statement.with_name(f"{statement.stem}-{key_id}{statement.suffix}")
@@ -166,6 +178,14 @@ def read_delegations(path: Path) -> tuple[bytes, ...]:
             f"{path} 不是授权文件，请用 biaoshi delegate fetch 重新获取",
         ) from None
     return tuple(raw[begin:end] for begin, end in pairwise(ends))
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory for keys, closed to others. Raises :class:`BadKeyFile`."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def write_whole(path: Path, data: bytes) -> None:

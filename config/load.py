@@ -13,14 +13,12 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 import msgspec
 
+from config.following import ADDRESS, MAX_PREFIX_BYTES, PREFIX, PUBLIC_KEY, following_meaning
 from config.settings import RegistrySettings, ResolverSettings, Role, Settings
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")
 _NOT_IN_THE_FILE: Final = ("directory", "file")
-_PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
-_PREFIX = re.compile(r"[^\x00-\x1f\x7f-\x9f/.]+(?:\.[^\x00-\x1f\x7f-\x9f/.]+)*")
 
 
 _INDUSTRY = re.compile(r"[A-T](?:\d{2})?", re.ASCII)
@@ -214,7 +212,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
-    is_root = prefix == "" and node.get("role") in ("top", "recursive")
+    is_root = prefix == "" and node.get("role") in ("top", "recursive", "custody")
     zone = _normal(prefix) if isinstance(prefix, str) and (is_root or _is_prefix(prefix)) else None
     if isinstance(prefix, str) and zone is None:
         problems.append(Problem(
@@ -232,6 +230,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             "resolver.workers", en, "轻量节点只有一个进程，请将 workers 保持为 1，或改用 processes = \"several\""
         ))  # fmt: skip
     problems += _keys_meaning(_table(raw, "keys"))
+    problems += [Problem(*one) for one in following_meaning(raw)]
     writers = registry.get("writers")
     seen: dict[str, str] = {}
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
@@ -302,9 +301,9 @@ def _keys_meaning(keys: dict[str, Any]) -> list[Problem]:
         Problem(f"keys.zone[{i}]", "a public key looks like ed25519: and 44 characters of base64",
                 "公钥应为 ed25519: 加 44 个 base64 字符")
         for i, key in enumerate(zone if isinstance(zone, list) else [])
-        if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key)
+        if isinstance(key, str) and not PUBLIC_KEY.fullmatch(key)
     ]  # fmt: skip
-    if isinstance(parent, str) and parent and not _ADDRESS.fullmatch(parent):
+    if isinstance(parent, str) and parent and not ADDRESS.fullmatch(parent):
         problems.append(Problem(
             "keys.parent", f"{parent!r} is no address; write host, host:port or [IPv6]:port",
             f"{parent!r} 不是合法的地址，请写成 主机、主机:端口 或 [IPv6]:端口",
@@ -316,7 +315,7 @@ def _writer_meaning(writer: dict[str, Any], where: str, zone: str | None, seen: 
     """``seen``: the keys of the writers before this one, and where they stand."""
     problems: list[Problem] = []
     key, prefixes = writer.get("key"), writer.get("prefixes")
-    if isinstance(key, str) and not _PUBLIC_KEY.fullmatch(key):
+    if isinstance(key, str) and not PUBLIC_KEY.fullmatch(key):
         problems.append(Problem(
             f"{where}.key", "a public key looks like ed25519: and 44 characters of base64",
             "公钥应为 ed25519: 加 44 个 base64 字符",
@@ -348,7 +347,7 @@ def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _is_prefix(text: str) -> bool:
-    return _PREFIX.fullmatch(text) is not None and len(text.encode()) <= 64
+    return PREFIX.fullmatch(text) is not None and len(text.encode()) <= MAX_PREFIX_BYTES
 
 
 def _normal(prefix: str) -> str:

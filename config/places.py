@@ -1,7 +1,8 @@
 """Where a command finds the node, the anchor and the key: options, environment, a node's directory, defaults.
 
 The order is: the command's own option; the directory given by ``--node`` or BIAOSHI_NODE, whose ``run.json`` has the
-addresses of the running node; the defaults.
+addresses of the running node; the defaults. A directory in which no node runs is an error: at the default address there
+may be another node.
 """
 
 from __future__ import annotations
@@ -15,6 +16,27 @@ DEFAULT_RESOLVER: Final = "127.0.0.1:26410"
 DEFAULT_REGISTRY: Final = "127.0.0.1:26411"
 
 
+class NoNodeRuns(Exception):
+    """The directory that is to say where a node answers has none that runs, or none with that door."""
+
+    def __init__(self, node: Path, side: str) -> None:
+        super().__init__(node, side)
+        self._node, self._side = node, side
+
+    def message(self, language: str = "en") -> str:
+        """The sentence for a person; ``language`` is ``en`` or ``zh``."""
+        option = {"resolver": "--server", "registry": "--registry"}[self._side]
+        if language == "zh":
+            return f"{self._node} 中没有运行带 {self._side} 的节点，请用 biaoshi serve 启动，或用 {option} 给出地址"
+        return (
+            f"no node with a {self._side} runs in {self._node}; start it with 'biaoshi serve --config "
+            f"{self._node}/biaoshi.toml', or name an address with {option}"
+        )
+
+    def __str__(self) -> str:
+        return self.message()
+
+
 def language() -> str:
     """The language of sentences for people: ``zh`` where BIAOSHI_LANG, LC_ALL, LC_MESSAGES or LANG says so."""
     for name in ("BIAOSHI_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
@@ -25,12 +47,12 @@ def language() -> str:
 
 
 def resolver_address(option: str | None, node: Path | None) -> str:
-    """Address of the resolver to ask."""
+    """Address of the resolver to ask. Raises :class:`NoNodeRuns`."""
     return option or _running(node, "resolver") or DEFAULT_RESOLVER
 
 
 def registry_address(option: str | None, node: Path | None) -> str:
-    """Address of the registry to write to."""
+    """Address of the registry to write to. Raises :class:`NoNodeRuns`."""
     return option or _running(node, "registry") or DEFAULT_REGISTRY
 
 
@@ -45,7 +67,7 @@ def key_path(option: Path | None, node: Path | None) -> Path:
 
 
 def _running(node: Path | None, side: str) -> str | None:
-    """The address that a running node noted, None where none runs in that directory."""
+    """The address that a running node noted, None where no directory was named."""
     if node is None:
         return None
     try:
@@ -53,5 +75,5 @@ def _running(node: Path | None, side: str) -> str | None:
         host, port = run[side]
         bracketed = f"[{host}]" if ":" in host else host
     except (OSError, ValueError, KeyError, TypeError):  # none there, or not written by a node
-        return None
+        raise NoNodeRuns(node, side) from None
     return f"{bracketed}:{port}"

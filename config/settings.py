@@ -9,7 +9,7 @@ import msgspec
 
 Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Role = Literal["top", "secondary", "enterprise", "recursive"]
+Role = Literal["top", "secondary", "enterprise", "recursive", "custody"]
 Processes = Literal["several", "light"]
 
 
@@ -66,12 +66,36 @@ class WriterSettings(msgspec.Struct, kw_only=True):
     prefixes: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
+class FollowerSettings(msgspec.Struct, kw_only=True):
+    """[[registry.followers]]: a key that may follow the zone's feed; ``online`` is the key by which its node answers
+    for the zone, where it does."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    key: str
+    online: str = ""
+
+
 class RegistrySettings(msgspec.Struct, kw_only=True):
     """[registry]: the write side."""
 
     host: str = "127.0.0.1"
     port: Port = 26_411
     writers: list[WriterSettings] = msgspec.field(default_factory=list)
+    followers: list[FollowerSettings] = msgspec.field(default_factory=list)
+    acknowledge: Literal["disk", "custody"] = "disk"
+    custody: list[Annotated[str, msgspec.Meta(min_length=1)]] = msgspec.field(default_factory=list)
+    keep: Annotated[int, msgspec.Meta(ge=0)] = 10_000_000
+
+
+class ZoneSettings(msgspec.Struct, kw_only=True):
+    """[[zones]]: a zone of which a custody node keeps a copy."""
+
+    prefix: str
+    servers: Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)]
+    anchor: str = "anchor.toml"
+    key: str = "keys/follower.pem"
+    port: Port
+    registry_port: Port
 
 
 class StatisticsSettings(msgspec.Struct, kw_only=True):
@@ -98,6 +122,7 @@ class Settings(msgspec.Struct, kw_only=True):
     recursion: RecursionSettings = msgspec.field(default_factory=RecursionSettings)
     resolver: ResolverSettings = msgspec.field(default_factory=ResolverSettings)
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
+    zones: list[ZoneSettings] = msgspec.field(default_factory=list)
     statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     directory: str = "."
@@ -111,6 +136,25 @@ class Settings(msgspec.Struct, kw_only=True):
     def file_path(self) -> Path:
         """The configuration file itself."""
         return self.path(self.file)
+
+    def copy_of(self, zone: ZoneSettings) -> Settings:
+        """The settings by which this node keeps and serves its copy of a zone."""
+        prefix = zone.prefix.encode().upper().decode()  # in normal form: ASCII letters only
+        name = prefix or "root"  # which no prefix in normal form is
+        keys = f"keys/zones/{name}"
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            node=replace(self.node, prefix=prefix, data=f"{self.node.data}/zones/{name}"),
+            keys=KeySettings(
+                online=f"{keys}/online.pem",
+                statement=f"{keys}/online.statement",
+                delegations=f"{keys}/delegations",
+                successions=f"{keys}/successions",
+            ),
+            resolver=replace(self.resolver, port=zone.port),
+            registry=replace(self.registry, port=zone.registry_port),
+        )
 
     @property
     def store_path(self) -> Path:

@@ -64,6 +64,10 @@ MAX_WRITES: Final = 10_000
 MAX_CHANGES: Final = 10_000
 """Changes in one page of the feed."""
 
+MAX_WAIT_MS: Final = 30_000
+"""Milliseconds that a question for changes may wait for news: well below the time after which firewalls forget silent
+connections."""
+
 MAX_CURSOR_BYTES: Final = 512
 """Bytes in a cursor that a client hands back."""
 

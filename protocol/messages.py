@@ -89,6 +89,7 @@ class Op(IntEnum):
     CODE = 25
     REQUEST = 26
     REQUESTS = 27
+    VOUCHED = 28
     REPORTER = 40
     PROVE_REPORTER = 41
     REPORT = 42

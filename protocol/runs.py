@@ -32,7 +32,8 @@ _BIN8: Final = 0xC4
 _BIN16: Final = 0xC5
 
 MAX_SHAPES: Final = 4_096
-"""Shapes remembered: every length of an identifier with some paddings. Half a megabyte."""
+"""Shapes remembered: every length of an identifier with some paddings. Half a megabyte. Where there are more, all are
+forgotten and made anew, in two microseconds each: a stranger who sends ever new ones slows nobody down for good."""
 
 
 class Run(NamedTuple):
@@ -107,8 +108,10 @@ def _shape_of(data: bytes) -> _Shape | None:
 
 def _remember(length: int, behind: int, header: int, flags: int) -> _Shape | None:
     """Make a shape: ``behind`` bytes follow the identifier, the first ``header`` of them fixed."""
-    if not length or len(_shapes) >= MAX_SHAPES:
+    if not length:
         return None
+    if len(_shapes) >= MAX_SHAPES:
+        _shapes.clear()
     after = _HEAD + length
     take = Struct(f"2x9s2x{length}s{behind}x").iter_unpack
     shape = _Shape(after + behind, int(flags), (0, 1, 2, 11, 12, *range(after, after + header)), take)

@@ -61,6 +61,13 @@ class Status(IntEnum):
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"
     DIVERGED = 203, 409, Exit.CONFLICT, "the feed is not the one that was followed", "变更流与所跟随的不是同一条"
+    PRUNED = (
+        204,
+        410,
+        Exit.CONFLICT,
+        "the feed no longer reaches back that far; begin anew",
+        "变更流已不含如此早的部分，请重新开始",
+    )
     UNKNOWN = 202, 504, Exit.UNREACHABLE, "the outcome is not known; send it again", "结果未知，请重新发送"
 
     BAD_REQUEST = 300, 400, Exit.BAD_INPUT, "the request is not understood", "请求无法识别"

@@ -13,17 +13,19 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Self
 
-from protocol.errors import BiaoshiError, MessageError, Rule, Unreachable, render
+from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable, render
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
-from protocol.records import Head, Record, decode_body, split_body
+from protocol.records import Record, decode_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
 from registry import delegations  # noqa: F401  whose rules say what was refused
 from registry.codes import asking_bytes
+from registry.feeding import read_page
 from registry.rights import challenge_bytes
+from registry.store.feed import FeedPage
 from registry.store.writes import Outcome, Write
 
 READ_BYTES: Final = 262_144
@@ -46,6 +48,12 @@ TIMED_OUT: Final = Rule(
     Status.UNREACHABLE,
     "the registry did not answer within {seconds} s; sending the same again is safe",
     "注册服务在 {seconds} 秒内没有应答，可安全地重新发送",
+)
+OTHER_ZONE: Final = Rule(
+    "registry.other-zone",
+    Status.NOT_VERIFIED,
+    "this registry speaks for the zone '{zone}', not for '{expected}'",
+    "该注册服务代表的是区域“{zone}”，而不是“{expected}”",
 )
 BAD_REPLY: Final = Rule(
     "registry.bad-reply",
@@ -176,12 +184,38 @@ class RegistryClient:
                 return
             cursor = next_cursor
 
-    async def changes(self, cursor: bytes | None, limit: int) -> tuple[list[tuple[str, Head]], bytes, bool]:
-        """A page of the change feed: identifiers and bodies taken apart, the next cursor, whether there is more."""
-        match (await self._ask(Op.CHANGES, cursor, limit)).payload:
-            case (tuple(pairs), bytes(next_cursor), bool(more)):
-                return [(identifier.decode(), split_body(body)) for identifier, body in pairs], next_cursor, more
-        raise MessageError(BAD_REPLY, operation="changes")
+    async def changes(
+        self, cursor: bytes | None, limit: int, *, wait_ms: int = 0, held: int = 0, seen: bytes | None = None
+    ) -> FeedPage:
+        """A page of the change feed behind ``cursor``, within ``wait_ms``, sealed by the zone that was met at the
+        beginning. A follower says how many changes it has ``held`` on its disk, and up to where it has ``seen`` the
+        feed."""
+        reply = await self._ask(Op.CHANGES, cursor, limit, wait_ms, held, seen)
+        assert isinstance(reply, Reply)
+        if reply.proof.zone.prefix != self.zone.prefix:  # a chain shown later may be another zone's
+            raise NotVerified(OTHER_ZONE, zone=reply.proof.zone.prefix, expected=self.zone.prefix)
+        return read_page(reply.payload)
+
+    async def vouched(self) -> bytes | None:
+        """The zone's statement for the online key of the follower that asks; None where there is none. Not verified."""
+        payload = (await self._ask(Op.VOUCHED)).payload
+        if not isinstance(payload, bytes | None):
+            raise MessageError(BAD_REPLY, operation="vouched")
+        return payload
+
+    async def status(self) -> dict[str, str | int]:
+        """What the registry says of itself."""
+        payload = (await self._ask(Op.STATUS)).payload
+        if not isinstance(payload, dict):
+            raise MessageError(BAD_REPLY, operation="status")
+        return {name.decode(): value.decode() if isinstance(value, bytes) else value for name, value in payload.items()}
+
+    async def chain(self) -> tuple[bytes, ...]:
+        """The delegations from the anchor's zone (or from above it) down to the registry's own, verified as of now."""
+        reply = await self._ask(Op.CHAIN)
+        assert isinstance(reply, Reply)
+        self.zone = reply.proof.zone
+        return read_chain(reply.payload).delegations
 
     # Delegations ----------------------------------------------------------------------------------
 

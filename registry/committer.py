@@ -30,18 +30,31 @@ class _Batch(NamedTuple):
     done: Done
 
 
+class _Job(NamedTuple):
+    """Work on the store that is no write of anybody."""
+
+    work: Callable[[], object]
+
+
 class Committer:
     """Writes batches to ``store`` on a thread of its own.
 
     ``call`` hands a function to the event loop from that thread (``loop.call_soon_threadsafe``); ``now`` is the clock
-    in seconds since 1970.
+    in seconds since 1970; ``news`` is called on the event loop once what a transaction wrote is durable.
     """
 
-    def __init__(self, store: Store, call: Callable[[Callable[[], None]], object], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        call: Callable[[Callable[[], None]], object],
+        now: Callable[[], int],
+        news: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._call = call
         self._now = now
-        self._waiting: deque[_Batch] = deque()
+        self._news = news
+        self._waiting: deque[_Batch | _Job] = deque()
         self._ready = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -54,6 +67,12 @@ class Committer:
             self._waiting.append(_Batch(writes, _is_bulk(writes), done))
             self._ready.notify()
 
+    def do(self, work: Callable[[], object]) -> None:
+        """Have something done to the store between two transactions. It must not raise."""
+        with self._ready:
+            self._waiting.append(_Job(work))
+            self._ready.notify()
+
     def stop(self) -> None:
         """Carry out what was submitted, then end the thread. Blocks until it is done."""
         with self._ready:
@@ -62,22 +81,36 @@ class Committer:
         self._thread.join()
 
     def _run(self) -> None:
-        while group := self._next_group():
-            finished = self._commit(group)
-            self._call(lambda finished=finished: _deliver(finished))  # type: ignore[misc]
+        while (group := self._next_group()) is not None:
+            if group:
+                finished = self._commit(group)
+                self._call(lambda finished=finished: self._deliver(finished))  # type: ignore[misc]
 
-    def _next_group(self) -> list[_Batch]:
-        """The batches of the next transaction; none when it is time to end."""
+    def _next_group(self) -> list[_Batch] | None:
+        """The batches of the next transaction, none where something else was done; None when it is time to end."""
         with self._ready:
             while not self._waiting and not self._stopping:
                 self._ready.wait()
+            if not self._waiting:
+                return None
             group: list[_Batch] = []
             size = 0
-            while self._waiting and size < GROUP_MOST and not (group and (self._waiting[0].bulk or group[0].bulk)):
-                batch = self._waiting.popleft()
+            while self._waiting and size < GROUP_MOST:
+                batch = self._waiting[0]
+                if isinstance(batch, _Job) or (group and (batch.bulk or group[0].bulk)):
+                    break
+                self._waiting.popleft()
                 group.append(batch)
                 size += len(batch.writes)
-            return group
+            job = self._waiting.popleft() if not group else None
+        if isinstance(job, _Job):
+            job.work()
+        return group
+
+    def _deliver(self, finished: list[tuple[_Batch, list[Outcome] | StoreError]]) -> None:
+        for batch, result in finished:
+            batch.done(result)
+        self._news()
 
     def _commit(self, group: list[_Batch]) -> list[tuple[_Batch, list[Outcome] | StoreError]]:
         try:
@@ -96,8 +129,3 @@ class Committer:
 
 def _is_bulk(writes: Sequence[Write]) -> bool:
     return len(writes) >= BULK_LEAST and ascend([write.identifier for write in writes])
-
-
-def _deliver(finished: list[tuple[_Batch, list[Outcome] | StoreError]]) -> None:
-    for batch, result in finished:
-        batch.done(result)

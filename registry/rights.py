@@ -9,6 +9,7 @@ from protocol.errors import Refused, Rule
 from protocol.identifiers import covers
 from protocol.signatures import PublicKey
 from protocol.status import Status
+from registry.followers import Followers
 
 CHALLENGE_BYTES: Final = 32
 PROVE_CONTEXT: Final = b"biaoshi prove 1\x00"
@@ -37,11 +38,23 @@ OTHER_PREFIX: Final = Rule(
     "this key may not write below '{prefix}'",
     "该密钥无权写入前缀“{prefix}”",
 )
+DELEGATED: Final = Rule(
+    "rights.delegated",
+    Status.REFERRAL,
+    "'{prefix}' is served by another node, since '{child}' is delegated: register it there, or revoke the delegation",
+    "“{prefix}”由其他节点负责（“{child}”已授权）：请在该节点注册，或先撤销授权",
+)
 WHOLE_ZONE: Final = Rule(
     "rights.whole-zone",
     Status.NOT_PERMITTED,
-    "the change feed is for keys that may write the whole zone '{zone}'",
-    "变更流只对可写整个区域“{zone}”的密钥开放",
+    "the change feed is for followers, and for keys that may write the whole zone '{zone}'",
+    "变更流只对跟随者和可写整个区域“{zone}”的密钥开放",
+)
+ONLY_FOLLOWERS: Final = Rule(
+    "rights.only-followers",
+    Status.NOT_PERMITTED,
+    "this is for followers; an operator adds the key under [[registry.followers]]",
+    "此操作只对跟随者开放，请由运维人员将密钥加入 [[registry.followers]]",
 )
 WHOLE_ZONE_DELEGATES: Final = Rule(
     "rights.whole-zone-delegates",
@@ -52,13 +65,20 @@ WHOLE_ZONE_DELEGATES: Final = Rule(
 
 
 class Rights:
-    """The table of keys and prefixes. The zone's own keys may write all of it."""
+    """The table of keys and prefixes. The zone's own keys may write all of it; ``followers`` may follow its feed, and
+    ``vouched`` are the zone's statements for the online keys of their nodes, by their names."""
 
     def __init__(
-        self, writers: Mapping[PublicKey, Iterable[str]], zone: str = "", zone_keys: Iterable[PublicKey] = ()
+        self,
+        writers: Mapping[PublicKey, Iterable[str]],
+        zone: str = "",
+        zone_keys: Iterable[PublicKey] = (),
+        followers: Followers | None = None,
     ) -> None:
         self._writers = {key: tuple(prefixes) for key, prefixes in writers.items()}
         self._zone = zone
+        self.followers = followers or Followers({})
+        self.vouched: Mapping[str, bytes] = {}
         self.take_up(zone_keys)
 
     def take_up(self, zone_keys: Iterable[PublicKey]) -> None:
@@ -66,11 +86,14 @@ class Rights:
         self._prefixes = self._writers | dict.fromkeys(zone_keys, (self._zone,))
 
     def prefixes(self, key: PublicKey) -> tuple[str, ...]:
-        """The prefixes below which a key may write. Raises :class:`Refused` for an unknown one."""
-        try:
-            return self._prefixes[key]
-        except KeyError:
-            raise Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(key)) from None
+        """The prefixes below which a key may write, none for one that may follow only. Raises :class:`Refused` for an
+        unknown one."""
+        prefixes = self._prefixes.get(key)
+        if prefixes is not None:
+            return prefixes
+        if self.followers.name(key) is None:
+            raise Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(key))
+        return ()
 
 
 def permits(prefixes: tuple[str, ...], prefix: str) -> bool:

@@ -1,7 +1,7 @@
 """The registry process: ``python -m registry.server CONFIG PORT``.
 
 The only process of a node that writes. It speaks the native protocol on TCP; its answers are sealed like the
-resolver's. A connection may have ``IN_FLIGHT`` batches waiting for the disk; its further requests wait in the kernel.
+resolver's.
 """
 
 from __future__ import annotations
@@ -15,180 +15,52 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import structlog
 
-from config.keyfiles import BadKeyFile, read_identity
+from config.keyfiles import BadKeyFile, read_anchor, read_identity, read_vouched
 from config.load import BadConfiguration, load_settings
-from config.process import bind, on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import (
+    bind,
+    on_hangup,
+    run,
+    say_ready,
+    set_up_log,
+    settle_collector,
+    software,
+    stop_event,
+    stop_with_supervisor,
+)
 from config.settings import Settings
-from protocol.errors import BiaoshiError, MessageError
-from protocol.framing import MessageStream
+from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
-from protocol.messages import encode_failure, encode_response
 from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.signatures import PublicKey
-from protocol.status import Status
+from protocol.trust import TrustAnchor
 from protocol.turn import Turn
 from registry.committer import Committer
 from registry.delegating import Parent
-from registry.delegations import Delegations, SystemBatch
+from registry.delegations import Delegations
+from registry.doorway import Doorway
+from registry.followers import Followers
+from registry.following.asking import Asking
+from registry.pruning import FeedPruner
+from registry.putback import PutBack
 from registry.rights import Rights
-from registry.session import Batch, Session
+from registry.session import Session
 from registry.statistics.starting import start_statistics
 from registry.store.lmdb.writer import LmdbStore
-from registry.store.writes import Outcome
-
-IN_FLIGHT: Final = 16
-"""Write requests of one connection that may wait for the disk: at most 16 MiB."""
-
-UNREAD_BYTES: Final = 4 << 20
-"""Bytes of answers that may wait for a client to read them."""
-
-UNREAD_SECONDS: Final = 30.0
-"""How long they may wait before the client is dropped."""
-
-MAX_CONNECTIONS: Final = 1_000
-"""Connections at one time. Writers are few; each may hold up to 16 MiB."""
+from registry.store.recent import RecentCounts
 
 DRAIN_SECONDS: Final = 5.0
 """How long a stopping registry waits for clients to take what was answered."""
 
 STALE_READERS_SECONDS: Final = 10.0
-"""How often slots of dead readers are freed."""
+"""How often slots of dead readers are freed, and the feed is looked at for what can be pruned."""
 
-
-class Doorway:
-    """What the registry's connections share."""
-
-    def __init__(
-        self, turn: Turn, committer: Committer, new_session: Callable[[], Session], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.turn = turn
-        self.committer = committer
-        self.new_session = new_session
-        self.loop = loop
-        self.open: set[Connection] = set()
-        self.empty = asyncio.Event()
-        self.empty.set()
-
-    def enter(self, connection: Connection) -> None:
-        """Note a connection that is open."""
-        self.open.add(connection)
-        self.empty.clear()
-
-    def leave(self, connection: Connection) -> None:
-        """Note a connection that is closed."""
-        self.open.discard(connection)
-        if not self.open:
-            self.empty.set()
-
-    def accept(self) -> Connection:
-        """A new connection, for ``loop.create_server``."""
-        return Connection(self)
-
-    def sweep(self) -> None:
-        """Drop clients that have not read for ``UNREAD_SECONDS``."""
-        now = self.loop.time()
-        for connection in [one for one in self.open if one.blocked_since and now - one.blocked_since > UNREAD_SECONDS]:
-            connection.abort()
-
-
-class Connection(asyncio.Protocol):
-    """One writer."""
-
-    _transport: asyncio.Transport
-
-    def __init__(self, doorway: Doorway) -> None:
-        self._doorway = doorway
-        self._session = doorway.new_session()
-        self._stream = MessageStream()
-        self._in_flight = 0
-        self._closing = False
-        self.blocked_since = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
-        self._transport = transport
-        if len(self._doorway.open) >= MAX_CONNECTIONS:
-            transport.write(encode_response(0, Status.OVERLOADED, None))
-            transport.close()
-            return
-        transport.set_write_buffer_limits(high=UNREAD_BYTES)
-        self._doorway.enter(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._doorway.leave(self)
-
-    def pause_writing(self) -> None:
-        self.blocked_since = self._doorway.loop.time()
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self.blocked_since = 0.0
-        self._transport.resume_reading()
-        self._work()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._stream.feed(data)
-        except MessageError as error:
-            self._fail(error)
-            return
-        self._work()
-
-    def send(self, data: bytes) -> None:
-        """Take a sealed bundle of this connection, at the end of the turn."""
-        if not self._transport.is_closing():
-            self._transport.write(data)
-        if self._closing and not self._in_flight:
-            self._transport.close()
-
-    def close_when_done(self) -> None:
-        """Take no more requests; close when those taken are answered."""
-        self._closing = True
-        if not self._in_flight:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abort()
-
-    def _work(self) -> None:
-        """Take requests while the client reads and not too many batches wait for the disk."""
-        while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing:
-            try:
-                messages, wire = self._stream.take(1)
-            except MessageError as error:
-                self._fail(error)
-                return
-            if not messages:
-                self._transport.resume_reading()
-                return
-            answer = self._session.answer(messages[0])
-            if isinstance(answer, bytes):
-                self._doorway.turn.add(self, 1, wire, answer)
-            else:
-                self._commit(answer, wire)
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def _commit(self, batch: Batch | SystemBatch, wire: bytes) -> None:
-        self._in_flight += 1
-
-        def done(result: list[Outcome] | BiaoshiError) -> None:
-            self._in_flight -= 1
-            self._doorway.turn.add(self, 1, wire, batch.response(result))
-            if not self._transport.is_closing():
-                self._work()
-
-        self._doorway.committer.submit(batch.writes, done)
-
-    def _fail(self, error: MessageError) -> None:
-        self._doorway.turn.flush()
-        self._transport.write(encode_failure(0, error))
-        self._transport.close()
+TICK_SECONDS: Final = 0.5
+"""How often those are looked at who have waited long enough."""
 
 
 class OpenRegistry(NamedTuple):
@@ -202,6 +74,7 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
+    stop_with_supervisor(stop)
     zone = normal_zone_text(settings.node.prefix)
     async with open_registry(settings, zone, _own_keys(settings, zone), port, log) as registry:
 
@@ -227,25 +100,37 @@ async def open_registry(
     :class:`~protocol.errors.SettingsError`, :class:`BadKeyFile`."""
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
+    store.abandon()  # a copy that has become the zone itself ends with its last whole entry
     loop = asyncio.get_running_loop()
     turn = Turn(own.key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
     threading.excepthook = _end_with_committer
-    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()))
+    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()), lambda: doorway.polls.news())
     facts = NodeFacts(settings.node.role, zone, software(), own.chain, own=own)
     writers = {
         PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]
         for writer in settings.registry.writers
     }
-    rights = Rights(writers, zone, own.zone_keys)
+    followers = Followers(
+        {PublicKey.parse(one.key): one.name for one in settings.registry.followers},
+        must_confirm=settings.registry.acknowledge == "custody",
+    )
+    rights = Rights(writers, zone, own.zone_keys, followers)
+    rights.vouched = read_vouched(settings)
     delegations = Delegations(store, Parent.of(zone, own), time.time)
+    put_back = PutBack()
+    asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)
+    await asking.first()
     started = time.monotonic()
 
+    recent_counts = RecentCounts(store.counts)
+
     def status() -> dict[str, object]:
-        counts = store.counts()
+        counts = recent_counts()
         return {
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - started), "worker": os.getpid(), **facts.status(int(time.time())),
+            **followers.status(counts.changes), **put_back.status(),
         }  # fmt: skip
 
     period = settings.statistics.period
@@ -254,12 +139,18 @@ async def open_registry(
         turn.key = renewed.key
         facts.take_up(renewed)
         rights.take_up(renewed.zone_keys)
+        rights.vouched = read_vouched(settings)
         delegations.parent = Parent.of(zone, renewed)
 
-    doorway = Doorway(turn, committer, lambda: Session(store, facts, rights, status, delegations, period=period), loop)
+    def new_session() -> Session:
+        return Session(store, facts, rights, status, delegations, period=period)
+
+    doorway = Doorway(turn, store, committer.submit, new_session, followers, put_back, loop)
     host = settings.registry.host
     server = await loop.create_server(doorway.accept, sock=bind(host, port, socket.SOCK_STREAM))
-    sweeper = asyncio.create_task(_sweep(doorway, store))
+    pruner = FeedPruner(store, committer, followers, settings.registry.keep, log)
+    chores = (_sweep(doorway, store, pruner), _tick(doorway), asking.run())
+    tasks = [asyncio.create_task(chore) for chore in chores]
     log.info("serving", host=host, port=port, zone=zone, writers=len(settings.registry.writers))
     stop_statistics = start_statistics(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
@@ -269,14 +160,16 @@ async def open_registry(
     finally:
         log.info("stopping", connections=len(doorway.open))
         server.close()
-        for connection in list(doorway.open):
-            connection.close_when_done()
+        doorway.close()
         await stop_statistics()
         await asyncio.to_thread(committer.stop)
+        await asyncio.sleep(0)  # what the committer has handed over comes first
+        followers.give_up()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await doorway.empty.wait()
-        sweeper.cancel()
+        for task in tasks:
+            task.cancel()
         store.close()
 
 
@@ -286,6 +179,13 @@ def _own_keys(settings: Settings, zone: str) -> OwnKeys:
     return own_keys(zone, *identity, now=int(time.time()))
 
 
+def _zone_anchor(settings: Settings, zone: str, own: OwnKeys) -> TrustAnchor:
+    """The anchor by which those who answer for the zone are judged: its own keys, where they are known."""
+    if own.zone_keys:
+        return TrustAnchor(zone, *own.zone_keys[:2])
+    return TrustAnchor.parse(*read_anchor(settings.path("anchor.toml")))
+
+
 def _end_with_committer(failure: threading.ExceptHookArgs) -> None:
     """A writing thread that died takes its process along: writers must not wait for ever, and the supervisor starts the
     registry again."""
@@ -293,11 +193,18 @@ def _end_with_committer(failure: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-async def _sweep(doorway: Doorway, store: LmdbStore) -> None:
+async def _sweep(doorway: Doorway, store: LmdbStore, pruner: FeedPruner) -> None:
     while True:
         await asyncio.sleep(STALE_READERS_SECONDS)
         doorway.sweep()
         store.clear_stale_readers()
+        pruner.look()
+
+
+async def _tick(doorway: Doorway) -> None:
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        doorway.tick()
 
 
 def main() -> None:

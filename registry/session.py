@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
-from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
@@ -23,11 +23,13 @@ from protocol.node import NodeFacts, answer_chain_to, answer_common
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.delegations import Delegations, SystemBatch
+from registry.feeding import Poll, read_question
 from registry.intake import read_writes
 from registry.rights import (
     CHALLENGE_BYTES,
     NO_PROOF,
     NOT_AUTHENTICATED,
+    ONLY_FOLLOWERS,
     OTHER_PREFIX,
     WHOLE_ZONE,
     WHOLE_ZONE_DELEGATES,
@@ -59,6 +61,9 @@ class Batch(NamedTuple):
         return encode_response(self.rid, Status.OK, items)
 
 
+Answer = bytes | Batch | SystemBatch | Poll
+
+
 class Session:
     """The state of one connection to the registry."""
 
@@ -70,8 +75,9 @@ class Session:
         status: Callable[[], dict[str, object]],
         delegations: Delegations | None = None,
         *,
-        period: int = 3_600,
+        period: int | None = 3_600,
     ) -> None:
+        """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy."""
         self._delegations = delegations
         self._store = store
         self._facts = facts
@@ -80,7 +86,8 @@ class Session:
         self._claimed: PublicKey | None = None
         self._nonce = b""
         self._prefixes: tuple[str, ...] = ()
-        self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes | Batch | SystemBatch]] = {
+        self._follower: str | None = None
+        self._operations: dict[int, Callable[[int, tuple[object, ...]], Answer]] = {
             Op.CHAIN: self._chain,
             Op.STATUS: self._answer_status,
             Op.AUTHENTICATE: self._authenticate,
@@ -89,11 +96,18 @@ class Session:
             Op.FETCH: self._fetch,
             Op.RECORDS: self._records,
             Op.CHANGES: self._changes,
-            **Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations,
+            Op.VOUCHED: self._vouched,
         }
+        if period is not None:
+            self._operations |= Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations
 
-    def answer(self, request: object) -> bytes | Batch | SystemBatch:
-        """The response to a request, or the batch that is to be written before there is one."""
+    @property
+    def proven(self) -> bool:
+        """Whether a writer's or a follower's key was proven."""
+        return bool(self._prefixes) or self._follower is not None
+
+    def answer(self, request: object) -> Answer:
+        """The response to a request, or what comes before there is one: a batch to be written, a wait for news."""
         rid = 0
         try:
             op, rid, arguments = read_request(request)
@@ -131,7 +145,8 @@ class Session:
                 reason = "expected [16, rid, algorithm, public key]"
                 raise MessageError(BAD_ARGUMENTS, operation="authenticate", reason=reason)
         self._rights.prefixes(key)
-        self._claimed, self._nonce, self._prefixes = key, os.urandom(CHALLENGE_BYTES), ()
+        self._claimed, self._nonce = key, os.urandom(CHALLENGE_BYTES)
+        self._prefixes, self._follower = (), None
         return encode_response(rid, Status.OK, self._nonce)
 
     def _prove(self, rid: int, arguments: tuple[object, ...]) -> bytes:
@@ -144,7 +159,7 @@ class Session:
         self._claimed, self._nonce = None, b""  # a challenge serves once
         if key is None or not key.verifies(signature, challenge_bytes(self._facts.zone, nonce)):
             raise Refused(NO_PROOF, Status.NOT_AUTHENTICATED)
-        self._prefixes = self._rights.prefixes(key)
+        self._prefixes, self._follower = self._rights.prefixes(key), self._rights.followers.name(key)
         return encode_response(rid, Status.OK, list(self._prefixes))
 
     # Writing --------------------------------------------------------------------------------------
@@ -158,7 +173,7 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="write", reason="expected [18, rid, [write, …]]")
         if len(items) > MAX_WRITES:
             raise MessageError(TOO_MANY, operation="write", limit=MAX_WRITES, count=len(items))
-        intake = read_writes(items, self._prefixes)
+        intake = read_writes(items, self._prefixes, self._store.cut)
         return Batch(rid, intake.writes, intake.refused, len(items))
 
     # Reading --------------------------------------------------------------------------------------
@@ -193,25 +208,24 @@ class Session:
                 return response
             limit //= 2  # records are large: a shorter page, the cursor goes on from there
 
-    def _changes(self, rid: int, arguments: tuple[object, ...]) -> bytes:
-        self._require_key()
-        match arguments:
-            case ((None | bytes()) as cursor, int(limit)) if (
-                0 < limit <= MAX_CHANGES and len(cursor or b"") <= MAX_CURSOR_BYTES
-            ):
-                pass
-            case _:
-                reason = f"expected [21, rid, cursor or nil, limit up to {MAX_CHANGES}]"
-                raise MessageError(BAD_ARGUMENTS, operation="changes", reason=reason)
-        self._require_zone(WHOLE_ZONE)
-        while True:
-            page = self._store.feed(cursor, limit)
-            response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor, page.more])
-            if len(response) <= MAX_MESSAGE_BYTES:
-                return response
-            limit //= 2
+    def _changes(self, rid: int, arguments: tuple[object, ...]) -> Answer:
+        if self._follower is None:
+            self._require_key()
+        question = read_question(arguments)
+        if self._follower is None:
+            self._require_zone(WHOLE_ZONE)
+        poll = Poll(rid, question, self._store, self._follower)
+        return poll if question.wait_ms or self._follower else poll.response(final=True) or b""
+
+    def _vouched(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        if self._follower is None:
+            self._require_key()
+            raise Refused(ONLY_FOLLOWERS, ONLY_FOLLOWERS.status)
+        return encode_response(rid, Status.OK, self._rights.vouched.get(self._follower))
 
     def _require_key(self) -> None:
+        if self._follower is not None and not self._prefixes:
+            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=self._facts.zone)
         if not self._prefixes:
             raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
 

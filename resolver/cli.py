@@ -8,8 +8,9 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -49,6 +50,7 @@ Server = Annotated[
 AnchorOption = Annotated[
     Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
 ]
+NOTHING_MORE: Final[Mapping[str, str | int]] = MappingProxyType({})
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 
 
@@ -230,13 +232,19 @@ async def _list(address: str, anchor: TrustAnchor, prefix: str, limit: int) -> N
                 return
 
 
-def status(server: Server = None, anchor: AnchorOption = None, node: Node = None, as_json: AsJson = False) -> None:
-    """Show what a node says of itself: zone, registrations, store size.
+def status(
+    server: Server = None,
+    anchor: AnchorOption = None,
+    node: Node = None,
+    as_json: AsJson = False,
+    more: Mapping[str, str | int] = NOTHING_MORE,
+) -> None:
+    """Show what a node says of itself: zone, registrations, store size; and ``more`` that is known of it.
 
     显示节点状态：区域、注册数量与存储大小。
     """
     address, trust = resolver_address(server, node), load_anchor(anchor_path(anchor, node))
-    shown = asyncio.run(_status(address, trust))
+    shown = {**asyncio.run(_status(address, trust)), **more}
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))
         return

@@ -44,7 +44,7 @@ UNREAD_SECONDS: Final = 30.0
 """How long they may wait before the client is dropped."""
 
 IDLE_SECONDS: Final = 900.0
-"""How long a connection may be silent. Clients in the field keep idle ones for 600 s."""
+"""How long a connection may go without a whole request. Clients in the field keep idle ones for 600 s."""
 
 MAX_CONNECTIONS: Final = 10_000
 """Connections of one worker. An idle one takes about 30 kB."""
@@ -169,7 +169,6 @@ class Connection(asyncio.Protocol):
         self._backlog.clear()
 
     def data_received(self, data: bytes) -> None:
-        self.active = True
         if self._answer_run(data):
             return
         try:
@@ -277,6 +276,7 @@ class Connection(asyncio.Protocol):
         self._give(1, wire, response)
 
     def _give(self, n: int, requests: bytes, responses: bytes) -> None:
+        self.active = True  # here: who sends a byte now and then, and never a whole request, is silent
         self._pending += len(responses)
         if self._sealed:
             self._all.turn.add(self, n, requests, responses)

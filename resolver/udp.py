@@ -16,7 +16,7 @@ from typing import Final
 from protocol.errors import MessageError
 from protocol.framing import decode_one
 from protocol.limits import MAX_AMPLIFICATION, MAX_DATAGRAM_BYTES
-from protocol.messages import encode_response
+from protocol.messages import Op, encode_response, read_request
 from protocol.runs import read_run
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
@@ -31,6 +31,10 @@ WAKE_UP: Final = 64
 
 RECEIVE_BUFFER_BYTES: Final = 4 << 20
 """Kernel buffer for datagrams that wait: some ten thousand."""
+
+OPERATIONS: Final = range(Op.HELLO, Op.SUCCESSION + 1)
+"""What is answered by datagram. A status that says TRUNCATED read as an operation is none of them, so that what a node
+sends, passed off as another node's question, is not answered for ever."""
 
 
 class DatagramDoor:
@@ -124,7 +128,10 @@ class DatagramDoor:
     def _response(self, wire: bytes, source: Source) -> bytes | None:
         try:
             request = decode_one(wire)
+            op, _, _ = read_request(request)
         except MessageError:
+            return None
+        if op not in OPERATIONS:
             return None
         if self._answerer.later(request, wire, _Asker(self, source)):
             self._later += 1

@@ -15,7 +15,16 @@ import structlog
 
 from config.keyfiles import BadKeyFile, read_identity
 from config.load import BadConfiguration, load_settings
-from config.process import on_hangup, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import (
+    on_hangup,
+    run,
+    say_ready,
+    set_up_log,
+    settle_collector,
+    software,
+    stop_event,
+    stop_with_supervisor,
+)
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
@@ -31,6 +40,7 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
+    stop_with_supervisor(stop)
     zone = normal_zone_text(settings.node.prefix)
     own = read_own_keys(settings, zone)
     cache_bytes = settings.resolver.cache_bytes // settings.resolver.workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -32,6 +33,9 @@ ALIASES: Final = {header: type_ for type_, headers in _HEADERS.items() for heade
 """The same by column name; any other column's type is its name."""
 
 MAX_INDEX: Final = 0xFFFF_FFFF
+
+SHOWN_HEADERS: Final = 50
+"""Column names that an error lists; what has more is hardly a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
     (NDJSON).
     """
     names = [tidy(name) for name in header]
-    shown = ", ".join(name for name in names if name)
+    named = [name for name in names if name]
+    shown = ", ".join(named[:SHOWN_HEADERS]) + (", …" if len(named) > SHOWN_HEADERS else "")
     problems = [InvalidInput(rules.SAME_HEADER, header=name) for name in _repeated(names)]
     wishes = _read_wishes(options.columns, problems)
     identifier = _find_identifier(names, options, shown, problems)
@@ -137,7 +142,7 @@ _BETWEEN_WORDS: Final = str.maketrans("", "", " \u3000_-.")
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    return [name for name, count in Counter(names).items() if name and count > 1]
 
 
 def _read_wishes(texts: Sequence[str], problems: list[InvalidInput]) -> dict[str, _Wish]:

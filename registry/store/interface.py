@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from protocol.errors import Rule
 from protocol.referrals import Cut
 from protocol.status import Status
+from registry.store.feed import FeedPage, Position
 from registry.store.writes import Outcome, Write
 
 STORE_FULL: Final = Rule(
@@ -32,12 +33,6 @@ DAMAGED: Final = Rule(
     Status.STORE_FAILED,
     "the stored record of {identifier} is damaged: {reason}",
     "标识 {identifier} 的存储记录已损坏：{reason}",
-)
-BAD_CURSOR: Final = Rule(
-    "store.bad-cursor",
-    Status.BAD_REQUEST,
-    "this cursor was not given out by this node; begin without one",
-    "该游标不是本节点给出的，请不带游标重新开始",
 )
 
 
@@ -62,6 +57,24 @@ class ChangePage(NamedTuple):
     entries: list[Entry]
     cursor: bytes
     more: bool
+
+
+def flat(page: FeedPage) -> ChangePage:
+    """The records in a page of the feed, each once."""
+    records = (record for part in page.parts for record in part.records)
+    entries = [Entry(identifier, body) for identifier, body in records if body is not None]
+    return ChangePage(entries, page.cursor, page.more)
+
+
+class Standing(NamedTuple):
+    """Where a store stands: at the ``end`` of its feed. A copy may have begun to take a further range, and is then
+    ``inside`` of it; and it has ``seen`` the feed it copies up to some point at or behind its end. It is ``whole`` once
+    it has been at the end of that feed: until then it lacks records that the zone has."""
+
+    end: Position
+    inside: Position | None
+    seen: Position
+    whole: bool
 
 
 class Counts(NamedTuple):
@@ -106,6 +119,16 @@ class Reader(Protocol):
         given once, as it is now: who applies the pages in order ends with the same records."""
         ...
 
+    def changes(self, cursor: bytes | None, limit: int, seen: bytes | None = None) -> FeedPage:
+        """The same as parts of the feed's entries, from which a copy can be made (:meth:`Store.copy`), for one that has
+        ``seen`` the feed up to there. Raises :class:`~protocol.errors.StoreError` for a cursor of another feed, and
+        for one from where the feed was pruned."""
+        ...
+
+    def standing(self) -> Standing:
+        """Where the store stands, for whoever follows or copies."""
+        ...
+
     def counts(self) -> Counts:
         """How much is stored."""
         ...
@@ -131,6 +154,33 @@ class Store(Reader, Protocol):
     def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         """The same for many writes whose identifiers strictly ascend: faster, and denser on disk. Loading
         again what was loaded changes nothing, so a load can be taken up at any point."""
+        ...
+
+    def copy(self, page: FeedPage) -> None:
+        """Take over a page of the feed that this store is a copy of, in one durable step: bodies byte for byte, changes
+        under their numbers and marks. What it has already changes nothing. Raises
+        :class:`~protocol.errors.StoreError` for a page that does not follow what is here."""
+        ...
+
+    def abandon(self) -> None:
+        """Give up the range that a copy is inside of, with the records it has taken from it."""
+        ...
+
+    def restart(self) -> None:
+        """Have a copy begin again at the beginning of the feed, as what it has of it was pruned there. The records
+        stay; where they meet older ones, the feed was put back as well, and :meth:`copy` raises."""
+        ...
+
+    def inherit(self, seen: Position) -> None:
+        """End the making of this store from a copy that had ``seen`` the lost feed up to there. Where that is behind
+        the end, the copy had bodies of changes that are lost: all that stands is then noted as changed once more,
+        for whoever followed the lost feed."""
+        ...
+
+    def prune(self, number: int) -> int:
+        """Let the entries of the feed that end below change ``number`` give way to ranges over everything that stands
+        now, a bounded many at a time; returns the number below which the feed is pruned. Followers that stand there or
+        behind go on as before, others have to begin anew."""
         ...
 
     def snapshot(self, target: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
@@ -11,16 +11,24 @@ from protocol.identifiers import covers, normal
 from protocol.records import State, public_body, split_body
 from protocol.referrals import Cut
 from registry.store.decide import decide
-from registry.store.interface import BAD_CURSOR, STORE_FAILED, ChangePage, Counts, Entry, Page
+from registry.store.feed import (
+    BAD_CURSOR,
+    DIVERGED,
+    GAP,
+    NO_MARK,
+    FeedEntry,
+    FeedPage,
+    Part,
+    Position,
+    Pruning,
+    draw_mark,
+    order,
+    read_cursor,
+    read_feed,
+)
+from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.system import DELEGATIONS, find_cut, is_system
 from registry.store.writes import Outcome, Write
-
-_CURSOR_BYTES = 8
-
-
-def _order(identifier: bytes) -> tuple[bytes, bytes]:
-    prefix, _, suffix = identifier.partition(b"/")
-    return prefix, suffix
 
 
 class MemoryStore:
@@ -29,7 +37,12 @@ class MemoryStore:
     def __init__(self) -> None:
         self._bodies: dict[bytes, bytes] = {}
         self._ordered: list[tuple[bytes, bytes]] = []
-        self._changes: list[bytes] = []
+        self._feed = _Feed(self)
+        self._open: Position | None = None
+        self._taken: list[bytes] = []  # from the open range
+        self._fresh = True  # whether nothing stood in it before
+        self._seen = Position(0, NO_MARK)
+        self._whole = self._again = False
         self._delegates = False  # whether there ever was a delegation
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
@@ -56,7 +69,7 @@ class MemoryStore:
         if cursor is not None:
             if b"/" not in cursor:
                 raise StoreError(BAD_CURSOR)
-            start = bisect.bisect_right(self._ordered, _order(cursor))
+            start = bisect.bisect_right(self._ordered, order(cursor))
         entries: list[Entry] = []
         for key_prefix, suffix in self._ordered[start:]:
             if covers(prefix, key_prefix.decode()):
@@ -67,13 +80,13 @@ class MemoryStore:
         return Page(entries, None)
 
     def feed(self, cursor: bytes | None, limit: int) -> ChangePage:
-        if cursor is not None and len(cursor) != _CURSOR_BYTES:
-            raise StoreError(BAD_CURSOR)
-        start = int.from_bytes(cursor, "big") if cursor else 0
-        taken = self._changes[start : start + limit]
-        end = start + len(taken)
-        entries = [Entry(identifier, self._bodies[identifier]) for identifier in dict.fromkeys(taken)]
-        return ChangePage(entries, end.to_bytes(_CURSOR_BYTES, "big"), end < len(self._changes))
+        return flat(self.changes(cursor, limit))
+
+    def changes(self, cursor: bytes | None, limit: int, seen: bytes | None = None) -> FeedPage:
+        return read_feed(self._feed, cursor, limit, seen)
+
+    def standing(self) -> Standing:
+        return Standing(self._feed.head, self._open, max(self._feed.head, self._seen), self._whole)
 
     def counts(self) -> Counts:
         active: dict[str, int] = {}
@@ -82,24 +95,111 @@ class MemoryStore:
                 continue
             prefix = identifier.partition(b"/")[0].decode()
             active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
-        return Counts(active, len(self._changes), 0)
+        return Counts(active, self._feed.head.number, 0)
 
     def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        changed: list[bytes] = []
         for write in writes:
             body = self._bodies.get(write.identifier)
             outcome, new_body = decide(write, split_body(body) if body else None, now)
             if new_body is not None:
-                if body is None:
-                    bisect.insort(self._ordered, _order(write.identifier))
-                self._bodies[write.identifier] = new_body
-                self._changes.append(write.identifier)
-                self._delegates = self._delegates or write.identifier.startswith(DELEGATIONS)
+                self._put(write.identifier, new_body)
+                changed.append(write.identifier)
             outcomes.append(outcome)
+        if changed:
+            self._feed.note(draw_mark(), len(changed), None, changed)
         return outcomes
 
     def bulk_load(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         return self.apply(writes, now)
+
+    def copy(self, page: FeedPage) -> None:
+        head, after = self._feed.head, read_cursor(page.cursor)
+        if page.parts and (page.parts[-1].number < head.number or self._open == after):
+            for part in page.parts:
+                if part.number < head.number and self._feed.covering(part.number).mark != part.mark:
+                    raise StoreError(DIVERGED, number=part.number)
+            return
+        inside = bool(after.inside)
+        self._check_order(page.parts)
+        for part in page.parts:
+            self._copy_part(part, is_open=inside and part is page.parts[-1])
+        if inside:
+            self._open = after
+        self._seen = max(self._seen, read_cursor(page.head))
+        if not inside and self._feed.head.number == read_cursor(page.head).number:
+            self._whole, self._again = True, False
+
+    def _check_order(self, parts: list[Part]) -> None:
+        expected, mark = self._feed.head.number, self._open and self._open.mark
+        for part in parts:
+            if part.number != expected or (mark and (part.bounds is None or part.mark != mark)):
+                raise StoreError(GAP, number=part.number, expected=expected)
+            expected, mark = part.number + part.size, None
+
+    def _copy_part(self, part: Part, *, is_open: bool) -> None:
+        if self._open is None:
+            self._taken, self._fresh = [], True
+        for identifier, body in part.records:
+            if body is not None:
+                there = self._bodies.get(identifier)
+                if self._again and there and split_body(there).version > split_body(body).version:
+                    raise StoreError(DIVERGED, number=self._feed.head.number)
+                self._fresh = self._fresh and there is None
+                self._taken.append(identifier)
+                self._put(identifier, body)
+        if not is_open:
+            self._open = None
+            keys = [] if part.bounds else [identifier for identifier, _ in part.records]
+            self._feed.note(part.mark, part.size, part.bounds, keys)
+
+    def abandon(self) -> None:
+        if self._open is None:
+            return
+        if not self._fresh:
+            raise StoreError(DIVERGED, number=self._open.number)
+        for identifier in self._taken:
+            del self._bodies[identifier]
+            self._ordered.remove(order(identifier))
+        self._open = None
+
+    def restart(self) -> None:
+        self._feed = _Feed(self)
+        self._open, self._seen, self._again = None, Position(0, NO_MARK), True
+
+    def inherit(self, seen: Position) -> None:
+        self._feed.inherited = seen
+        if seen.number > self._feed.head.number:
+            mark = draw_mark()
+            for bounds in self._everything():
+                self._feed.note(mark, 1, bounds, [])
+
+    def prune(self, number: int) -> int:
+        return self._feed.prune(number, self._everything(), draw_mark())
+
+    def _put(self, identifier: bytes, body: bytes) -> None:
+        if identifier not in self._bodies:
+            bisect.insort(self._ordered, order(identifier))
+        self._bodies[identifier] = body
+        self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+
+    def _everything(self) -> list[tuple[bytes, bytes]]:
+        """First and last identifier of each prefix."""
+        bounds: dict[bytes, tuple[bytes, bytes]] = {}
+        for prefix, suffix in self._ordered:
+            identifier = prefix + b"/" + suffix
+            bounds[prefix] = (bounds[prefix][0] if prefix in bounds else identifier, identifier)
+        return list(bounds.values())
+
+    def between(self, first: bytes, last: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The records from one identifier to another, behind a third."""
+        start = bisect.bisect_left(self._ordered, order(first))
+        if after:
+            start = bisect.bisect_right(self._ordered, order(after))
+        for prefix, suffix in self._ordered[start : bisect.bisect_right(self._ordered, order(last))]:
+            identifier = prefix + b"/" + suffix
+            yield identifier, self._bodies[identifier]
 
     def snapshot(self, target: Path) -> None:
         raise StoreError(STORE_FAILED, path=str(target), reason="a store in memory has nothing to copy")
@@ -109,3 +209,51 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class _Feed:
+    """The entries of a store's feed, in a list."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._entries: list[FeedEntry] = []
+        self.pruning = Pruning()
+        self.inherited = Position(0, NO_MARK)
+
+    @property
+    def head(self) -> Position:
+        if not self._entries:
+            return Position(0, NO_MARK)
+        last = self._entries[-1]
+        return Position(last.number + last.size, last.mark)
+
+    def note(self, mark: bytes, size: int, bounds: tuple[bytes, bytes] | None, keys: list[bytes]) -> None:
+        """Put an entry behind the others."""
+        self._entries.append(FeedEntry(self.head.number, mark, size, bounds, keys))
+
+    def covering(self, number: int) -> FeedEntry:
+        return self._entries[bisect.bisect_right(self._entries, number, key=lambda entry: entry.number) - 1]
+
+    def changed(self, entry: FeedEntry, skip: int) -> Iterator[tuple[bytes, bytes]]:
+        for identifier in entry.keys[skip:]:
+            body = self._store.find(identifier)
+            assert body is not None
+            yield identifier, body
+
+    def standing(self, first: bytes, last: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._store.between(first, last, after)
+
+    def prune(self, number: int, everything: list[tuple[bytes, bytes]], mark: bytes) -> int:
+        """Put ranges in place of the entries that end below a change."""
+        gone = [entry for entry in self._entries[:-1] if entry.number + entry.size <= number]
+        end = gone[-1].number + gone[-1].size if gone else 0
+        if end <= self.pruning.number or end < len(everything):
+            return self.pruning.number
+        self.pruning = Pruning(end, mark, gone[-1].mark)
+        rest = self._entries[len(gone) :]
+        self._entries = []
+        for bounds in everything[:-1]:
+            self.note(mark, 1, bounds, [])
+        self.note(mark, end - len(self._entries), everything[-1], [])
+        self._entries += rest
+        return end

@@ -16,7 +16,7 @@ import structlog
 
 from config.keyfiles import BadKeyFile, read_anchor
 from config.load import BadConfiguration, load_settings
-from config.process import run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import run, say_ready, set_up_log, settle_collector, software, stop_event, stop_with_supervisor
 from config.settings import Settings
 from protocol.address import Address, parse_address
 from protocol.errors import BiaoshiError
@@ -51,6 +51,7 @@ async def serve(settings: Settings, port: int) -> None:
     """Answer on ``port`` until SIGTERM."""
     log = set_up_log(settings.log, "resolver")
     stop = stop_event()
+    stop_with_supervisor(stop)
     own = read_own_keys(settings, "")
     async with open_doors(settings, own, port, log) as doors:
         take_up_renewed_keys(settings, "", doors.take_up, log)

@@ -24,7 +24,8 @@ SHIPPED = sorted(
     if path.name.endswith(".toml") and "\n[node]\n" in path.read_text("utf-8")  # the others are no node's
 )
 EVERY_SHIPPED = pytest.mark.parametrize("name", SHIPPED)
-AUTHORITATIVE = pytest.mark.parametrize("name", [one for one in SHIPPED if one != "recursive.toml"])
+WITHOUT_ZONE = ("recursive.toml", "custody.toml")
+AUTHORITATIVE = pytest.mark.parametrize("name", [one for one in SHIPPED if one not in WITHOUT_ZONE])
 
 
 def is_chinese(text: str) -> bool:
@@ -54,7 +55,9 @@ def test_shipped_file_shows_every_option_with_its_default(name: str) -> None:
     defaults = msgspec.to_builtins(Settings(node=load_settings(Path(str(files("config").joinpath(name)))).node))
     for name_ in ("directory", "file"):
         defaults.pop(name_)
-    defaults["registry"].pop("writers")  # none: an example stands in a comment
+    for examples in ("writers", "followers"):  # none: an example stands in a comment
+        defaults["registry"].pop(examples)
+    defaults.pop("zones")  # of a custody node
     defaults["statistics"].pop("industries")  # the same
     defaults.pop("recursion")  # of a recursive node
     assert raw == defaults
@@ -70,6 +73,45 @@ def test_the_file_of_a_recursive_node_shows_what_it_goes_by_with_its_defaults() 
     for table, options in raw.items():
         assert options.items() <= defaults[table].items(), table
     assert not {"registry", "statistics"} & set(raw)
+
+
+def test_the_file_of_a_custody_node_shows_what_it_goes_by_with_its_defaults() -> None:
+    raw = tomllib.loads(template("custody"))
+    defaults = msgspec.to_builtins(
+        Settings(node=load_settings(Path(str(files("config").joinpath("custody.toml")))).node)
+    )
+    assert not {"keys", "recursion", "statistics", "zones"} & set(raw)
+    for table, options in raw.items():
+        assert options.items() <= defaults[table].items(), table
+
+
+def test_examples_of_a_custody_node_in_the_comments(tmp_path: Path) -> None:
+    """Their lines, the hash signs taken off and a whole key put in, are entries."""
+    text = template("custody").replace("ed25519:…", KEY)
+    for table in ("registry.followers", "zones"):
+        start = text.index(f"# [[{table}]]")
+        block = text[start:].split("\n\n")[0]
+        text = text.replace(block, "\n".join(line.removeprefix("# ") for line in block.splitlines()))
+    settings = load_settings(write(tmp_path, text))
+    assert [one.name for one in settings.registry.followers] == ["custody-2"]
+    [zone] = settings.zones
+    assert (zone.prefix, zone.port, zone.registry_port) == ("88.118", 26_420, 26_421)
+    least = 'servers = ["a"]\nprefix = "88.118"\nport = 26420\nregistry_port = 26421\n'
+    least = f'[node]\nrole = "custody"\nprefix = ""\nname = "n"\n[[zones]]\n{least}'
+    shown = msgspec.to_builtins(zone) | {"servers": ["a"]}
+    assert shown == msgspec.to_builtins(load_settings(write(tmp_path, least)).zones[0]), (
+        "what is shown are the defaults"
+    )
+
+
+@AUTHORITATIVE
+def test_example_of_a_follower_in_the_comment(name: str, tmp_path: Path) -> None:
+    text = files("config").joinpath(name).read_text("utf-8")
+    start = text.index("# [[registry.followers]]")
+    block = text[start:].split("\n\n")[0]
+    example = "\n".join(line.removeprefix("# ") for line in block.splitlines()).replace("ed25519:…", KEY)
+    settings = load_settings(write(tmp_path, text.replace(block, example)))
+    assert [(one.name, one.key, one.online) for one in settings.registry.followers] == [("custody-1", KEY, KEY)]
 
 
 @AUTHORITATIVE
@@ -139,6 +181,9 @@ def test_every_option_set(tmp_path: Path) -> None:
         [registry]
         host = "node.example.cn"
         port = 65535
+        acknowledge = "custody"
+        custody = ["custody.example.cn:26421"]
+        keep = 0
         [[registry.writers]]
         name = "one"
         key = "{KEY}"
@@ -147,6 +192,10 @@ def test_every_option_set(tmp_path: Path) -> None:
         name = "two"
         key = "{OTHER_KEY}"
         prefixes = ["88.118.0042.B"]
+        [[registry.followers]]
+        name = "custody-1"
+        key = "{KEY}"
+        online = "{OTHER_KEY}"
         [statistics]
         report_to = "top.example.cn:26411"
         anchor = "f"
@@ -170,7 +219,9 @@ def test_every_option_set(tmp_path: Path) -> None:
         "registry": {"host": "node.example.cn", "port": 65_535, "writers": [
             {"name": "one", "key": KEY, "prefixes": ["88.118.0042", "88.118.0042.a"]},
             {"name": "two", "key": OTHER_KEY, "prefixes": ["88.118.0042.B"]},
-        ]},
+        ], "followers": [{"name": "custody-1", "key": KEY, "online": OTHER_KEY}], "acknowledge": "custody",
+            "custody": ["custody.example.cn:26421"], "keep": 0},
+        "zones": [],
         "statistics": {
             "report_to": "top.example.cn:26411", "anchor": "f", "period": 60, "industries": {"88.118.0042.B": "C34"},
         },

@@ -11,6 +11,7 @@ import pytest
 from config.places import (
     DEFAULT_REGISTRY,
     DEFAULT_RESOLVER,
+    NoNodeRuns,
     anchor_path,
     key_path,
     language,
@@ -52,8 +53,17 @@ def test_the_option_comes_first(tmp_path: Path, ask: Ask, default: str) -> None:
 def test_the_default_comes_last(tmp_path: Path, ask: Ask, default: str) -> None:
     assert ask(None, None) == default
     assert ask("", None) == default, "an empty environment variable is none"
-    assert ask(None, tmp_path) == default, "a node that does not run"
-    assert ask(None, tmp_path / "no/such/directory") == default
+
+
+@EITHER
+@pytest.mark.parametrize("where", [".", "no/such/directory"])
+def test_a_directory_in_which_no_node_runs(tmp_path: Path, ask: Ask, default: str, where: str) -> None:
+    """At the default address there may be another node, whose answers would be taken for this one's."""
+    with pytest.raises(NoNodeRuns) as raised:
+        ask(None, tmp_path / where)
+    assert str(tmp_path / where) in raised.value.message("zh")
+    assert "biaoshi serve --config" in str(raised.value)
+    assert ("--server" if ask is resolver_address else "--registry") in str(raised.value)
 
 
 def test_defaults_are_those_of_the_settings() -> None:
@@ -81,16 +91,19 @@ def test_defaults_are_those_of_the_settings() -> None:
     ids=repr,
 )
 def test_a_note_that_no_node_wrote(tmp_path: Path, content: object, ask: Ask, default: str) -> None:
-    assert ask(None, run_json(tmp_path, content)) == default
+    with pytest.raises(NoNodeRuns):
+        ask(None, run_json(tmp_path, content))
 
 
 @EITHER
 def test_a_note_that_cannot_be_read(tmp_path: Path, ask: Ask, default: str) -> None:
     (tmp_path / "run.json").write_bytes(b"\xff\xfe")
-    assert ask(None, tmp_path) == default
+    with pytest.raises(NoNodeRuns):
+        ask(None, tmp_path)
     (tmp_path / "run.json").unlink()
     (tmp_path / "run.json").mkdir()
-    assert ask(None, tmp_path) == default
+    with pytest.raises(NoNodeRuns):
+        ask(None, tmp_path)
 
 
 @pytest.mark.parametrize(("ask", "name"), [(anchor_path, "anchor.toml"), (key_path, "keys/writer.pem")])

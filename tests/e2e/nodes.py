@@ -152,15 +152,25 @@ class Node:
         return run(*arguments, "--node", self.directory, **options)
 
 
+_held_bases: list[socket.socket] = []
+
+
 def free_base() -> str:
-    """A loopback network on which nobody serves at the usual port."""
+    """A loopback network on which nobody serves at the usual port, and which no other test process takes while this one
+    lives: a socket beside that port is the sign."""
     for number in range(100, 250):
-        base = f"127.{number}.0.0"
+        first = f"127.{number}.0.1"
         try:
-            with socket.create_server((base.removesuffix(".0.0") + ".0.1", 26_410)):
-                return base
+            sign = socket.create_server((first, 26_409))
         except OSError:
             continue
+        try:
+            socket.create_server((first, 26_410)).close()
+        except OSError:
+            sign.close()
+            continue
+        _held_bases.append(sign)
+        return f"127.{number}.0.0"
     raise AssertionError("all networks are taken")
 
 

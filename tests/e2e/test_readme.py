@@ -43,9 +43,13 @@ def test_both_readmes_have_the_same_commands() -> None:
 
 
 def test_both_readmes_have_the_same_figures() -> None:
-    """Every figure of the tables, and every file and page that they point to."""
+    """Every figure of the tables, row by row, and every file and page that they point to."""
     english, chinese = (READMES[language].read_text("utf-8") for language in ("en", "zh"))
-    for pattern in (r"(?m)^\|.*\d.*\|$", r"`make [\w =]+`", r"\]\((docs/[^)]+)\)"):
+    measured = [[re.findall(r"\d[\d,.]*", cells) for cells in re.findall(r"(?m)^\|[^|]*\|(.*\d.*)\|$", text)]
+                for text in (english, chinese)]  # fmt: skip
+    assert measured[0] == measured[1]
+    assert measured[0]
+    for pattern in (r"`make [\w =]+`", r"\]\((docs/[^)]+)\)"):
         found = [sorted(set(re.findall(pattern, text))) for text in (english, chinese)]
         assert found[0] == found[1]
         assert found[0]

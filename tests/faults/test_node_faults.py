@@ -78,6 +78,28 @@ def test_with_two_workers_one_goes_on(make_node: MakeNode) -> None:
     assert other in children(node.pid)
 
 
+def test_a_node_that_stops_while_a_worker_is_started_again_leaves_none(make_node: MakeNode) -> None:
+    node = make_node("127.0.0.5")
+    for _ in range(3):
+        node.start()
+        worker = node.process("resolver.worker")
+        supervisor = node.pid
+        os.kill(worker, signal.SIGKILL)
+        while worker in children(supervisor):
+            pass
+        while len(children(supervisor)) < 2:  # at the very moment at which the new one is there
+            pass
+        assert node.stop() == 0
+        assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_of(node, path)]
+
+
+def _is_of(node: Node, path: Path) -> bool:
+    try:
+        return str(node.config).encode() in path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return False
+
+
 def test_killed_registry_in_an_import_loses_and_doubles_nothing(make_node: MakeNode, tmp_path: Path) -> None:
     node = make_node("127.0.0.6")
     node.start()
@@ -172,3 +194,27 @@ def test_two_nodes_on_one_store_are_refused(make_node: MakeNode) -> None:
     assert str(one.directory / "store") in refused.err
     assert one.run("register", "88.118.1/x", "-v", "URL=u").code == 0
     assert one.run("resolve", "88.118.1/x").code == 0
+
+
+def test_a_killed_supervisor_leaves_nobody_behind(make_node: MakeNode) -> None:
+    """Its processes see the end of its pipe and stop; the same node can be started again at once."""
+    node = make_node()
+    node.start()
+    left = children(node.pid)
+    assert len(left) == 2
+    os.kill(node.pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), "the end of the processes")
+    node.stop()
+    (node.directory / "run.json").unlink()
+    node.start()
+    assert node.run("register", "88.118.7/again", "-v", "NAME=x").code == 0
+
+
+def test_a_second_node_on_the_same_store_is_refused_and_the_first_goes_on(make_node: MakeNode) -> None:
+    node = make_node()
+    node.start()
+    before = (node.directory / "run.json").read_bytes()
+    second = run("serve", "--config", node.config)
+    assert second.code == Exit.SETTINGS
+    assert (node.directory / "run.json").read_bytes() == before
+    assert node.run("register", "88.118.7/still", "-v", "NAME=x").code == 0

@@ -6,10 +6,13 @@ documented errors; any other exception is a finding. Used by the property tests 
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final, TypeVar
+
+import msgpack
 
 from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused
 from protocol.exchange import Exchange, Reply
@@ -32,9 +35,13 @@ from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
+from registry.feeding import read_page
+from registry.store.feed import FeedPage
+from registry.store.memory import MemoryStore
 from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
+from tests.registry.store.builders import everything
 from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
 
 Judge = Callable[[bytes], None]
@@ -165,6 +172,17 @@ def judge_body(data: bytes) -> None:
         canonical = encode_body(record.version, record.state, record.time, encode_values(record.values))
         assert decode_body(canonical) == record
         assert len(canonical) <= len(data)
+
+
+def judge_page(data: bytes) -> None:
+    """A page of a feed that was read is the same when it is sent on, and a copy takes it or says why not."""
+    page = attempt(lambda data: read_page(decode_one(data)), data, MessageError)
+    if isinstance(page, FeedPage):
+        assert read_page(decode_one(msgpack.packb(page))) == page
+        store = MemoryStore()
+        with contextlib.suppress(BiaoshiError):
+            store.copy(page)
+            everything(store)
 
 
 def judge_values(data: bytes) -> None:
@@ -299,6 +317,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "identifier": judge_identifier,
     "body": judge_body,
     "values": judge_values,
+    "page": judge_page,
     "delegation": judge_delegation,
     "online_key": judge_online_key,
     "request": judge_request,

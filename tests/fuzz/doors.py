@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
-from protocol.errors import BiaoshiError, MessageError
+from protocol.errors import BiaoshiError, MessageError, StoreError
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import covers, normal
 from protocol.limits import MAX_MESSAGE_BYTES
-from protocol.messages import Op, encode_request, read_request, read_response, refusal
+from protocol.messages import Op, encode_failure, encode_request, read_request, read_response, refusal
 from protocol.node import NodeFacts
 from protocol.records import encode_values
 from protocol.runs import read_run, read_single
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from registry.feeding import Poll
 from registry.intake import read_write
 from registry.rights import Rights, challenge_bytes, permits
 from registry.session import Batch, Session
@@ -124,11 +125,21 @@ def judge_registry(data: bytes) -> None:
             _check_batch(answer, message)
             check_response(message, answer.response(store.apply(answer.writes, 3)))
             before = store.counts()
+        elif isinstance(answer, Poll):
+            check_response(message, _waited(answer))
         else:
             check_response(message, answer)
     assert store.counts() == before
     status, _ = check_response((int(Op.FETCH), 1), _asked(stranger, Op.FETCH, [IDENTIFIER]))
     assert status == Status.NOT_AUTHENTICATED
+
+
+def _waited(poll: Poll) -> bytes:
+    """What comes of a wait for news whose time is up."""
+    try:
+        return poll.response(final=True) or b""
+    except StoreError as error:
+        return encode_failure(poll.rid, error)
 
 
 def _asked(session: Session, op: Op, *arguments: object) -> bytes:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
 
+import msgpack
+
 from protocol.framing import split
 from protocol.statements import Address, DelegationRequest
 from protocol.succession import Succession
 from tests.fuzz.decoders import conversation
-from tests.vectors.actors import NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
-from tests.vectors.generate import FILES
+from tests.vectors.actors import BODY, IDENTIFIER, NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
+from tests.vectors.generate import FEED_CURSOR, FEED_MARK, FEED_PARTS, FILES
 from tests.vectors.load import load
 
 HOSTILE: Final[dict[str, bytes]] = {
@@ -97,6 +99,9 @@ def _signed() -> Iterator[bytes]:
 def seeds() -> tuple[bytes, ...]:
     """All byte strings of the vectors, a conversation, statements, what was found: shortest first, each once."""
     vectors = {bytes.fromhex(digits) for name in FILES for digits in _strings(load(name.removesuffix(".json")))}
+    ranged = [3, FEED_MARK, 2, [IDENTIFIER, IDENTIFIER], [[IDENTIFIER, BODY]]]
+    page = [[*FEED_PARTS, ranged], FEED_CURSOR, False, FEED_CURSOR]
+    vectors.add(msgpack.packb(page))
     all_of_them = {*vectors, conversation()[1], *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 

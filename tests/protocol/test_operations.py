@@ -8,11 +8,14 @@ from typing import Any
 import msgpack
 import pytest
 
+from protocol.errors import StoreError
 from protocol.framing import decode_one
 from protocol.limits import MAX_MESSAGE_BYTES
-from protocol.messages import Op
+from protocol.messages import Op, encode_failure
 from protocol.records import Value, encode_values
 from registry import session as session_module
+from registry.feeding import Poll
+from registry.followers import Followers
 from registry.rights import Rights
 from registry.session import Session
 from registry.store.memory import MemoryStore
@@ -172,7 +175,12 @@ def answered(session: Session, store: MemoryStore, name: str) -> str:
     """The response to a request, written where it is a batch."""
     answer = session.answer(request(name))
     if not isinstance(answer, bytes):
-        answer = answer.response(store.apply(answer.writes, NOW))
+        answer = (
+            answer.response(final=True)
+            if isinstance(answer, Poll)
+            else answer.response(store.apply(answer.writes, NOW))
+        )
+    assert answer is not None
     return answer.hex()
 
 
@@ -232,6 +240,24 @@ def test_reading(name: str, said: str, prefix: str, prepare: Callable[[MemorySto
     store = store_with_third_version()
     prepare(store)
     assert answered(writers_session(store, prefix), store, name) == response(name, said)
+
+
+def test_following() -> None:
+    store = store_with_third_version()
+    rights = Rights({}, followers=Followers({WRITER.public: "custody-1"}))
+    session = new_session(store, rights)
+    for name in ("authenticate", "prove"):
+        session.answer(request(name))
+    assert answered(session, store, "changes") == response("changes", "the first page")
+    assert answered(session, store, "vouched") == response("vouched", "none")
+    rights.vouched = {"custody-1": SECONDARY.online_statement(), "custody-2": b"other"}
+    assert answered(session, store, "vouched") == response("vouched", "shown")
+    assert answered(writers_session(store), store, "vouched") == response("vouched", "no follower")
+    put_back = writers_session(MemoryStore(), "88.118").answer(request("changes since"))
+    assert isinstance(put_back, Poll)
+    with pytest.raises(StoreError) as caught:
+        put_back.response(final=True)
+    assert encode_failure(put_back.rid, caught.value).hex() == response("changes since", "another feed")
 
 
 @pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import protocol.runs
 from protocol.framing import split
 from protocol.messages import MAX_RID, Ask, Op, encode_request
 from protocol.runs import read_run, read_single
@@ -107,3 +108,12 @@ def test_a_single_one(rid: int, identifier: bytes) -> None:
     assert read_single(wire) == (wire[2:11], identifier)
     assert read_single(wire + b"\xc0") is None
     assert read_single(wire[:-1]) is None
+
+
+def test_a_stranger_who_fills_the_shapes_keeps_nobody_from_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocol.runs.MAX_SHAPES", 50)
+    monkeypatch.setattr("protocol.runs._shapes", {})
+    for padding in range(200):
+        assert read_run(encode_request(Op.RESOLVE, 7, b"88.118/x", 0, bytes(padding)), MOST) is not None
+    assert 0 < len(protocol.runs._shapes) <= 50
+    assert read_run(encode_request(Op.RESOLVE, 7, b"88.118/other") * MOST, MOST) is not None

@@ -12,18 +12,30 @@ from hypothesis import strategies as st
 
 from protocol.errors import StoreError
 from protocol.framing import split
-from protocol.limits import MAX_CHANGES, MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
-from protocol.messages import Op, Response, encode_request, read_response, refusal
+from protocol.limits import (
+    MAX_CHANGES,
+    MAX_CURSOR_BYTES,
+    MAX_LIST,
+    MAX_MANY,
+    MAX_MESSAGE_BYTES,
+    MAX_WAIT_MS,
+    MAX_WRITES,
+)
+from protocol.messages import Op, Response, encode_failure, encode_request, read_response, refusal
 from protocol.node import NodeFacts
 from protocol.records import Value, encode_values, split_body
 from protocol.signatures import SigningKey
 from protocol.status import Status
 from protocol.trust import Chain
+from registry.feeding import Poll, Question, read_page
+from registry.followers import Followers
 from registry.intake import read_writes
 from registry.rights import CHALLENGE_BYTES, Rights, challenge_bytes
 from registry.session import Batch, Session
-from registry.store.interface import STORE_FAILED, STORE_FULL
+from registry.store.feed import FeedPage
+from registry.store.interface import STORE_FAILED, STORE_FULL, flat
 from registry.store.memory import MemoryStore
+from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ABSENT, ANY, Write
 from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, values, withdraw
 
@@ -39,7 +51,7 @@ RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "8
 RID: Final = 0xFEDC_BA98_7654_3210
 
 
-def answer(session: Session, op: int, *arguments: object, rid: int = RID) -> bytes | Batch:
+def answer(session: Session, op: int, *arguments: object, rid: int = RID) -> bytes | Batch | Poll:
     """What a session says to a request that came over the wire."""
     ((request, _),) = split(encode_request(op, rid, *arguments))  # type: ignore[arg-type]
     return session.answer(request)
@@ -272,6 +284,8 @@ MALFORMED_ITEMS: Final[list[tuple[object, str]]] = [
     ((b"88.118.1/x", -1, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1 << 63, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1.5, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", False, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", True, None), "message.bad-arguments"),
     ((b"88.118.1/x", b"1", values()), "message.bad-arguments"),
     ((b"88.118.1/x", None, 1), "message.bad-arguments"),
     ((b"88.118.1/x", None, {}), "message.bad-arguments"),
@@ -388,6 +402,24 @@ def test_write_with_other_arguments(owner: Session, arguments: tuple[object, ...
     assert rule_of(response) == "message.bad-arguments"
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 40])
+def test_nothing_is_registered_below_a_delegated_prefix(store: MemoryStore, owner: Session, count: int) -> None:
+    """In a batch that is looked at one by one, and in one that is read as a whole: those beside it are carried out."""
+    write(owner, store, (b"88.118.1/old", None, values("v")))
+    store.apply([system_write(DELEGATIONS, "88.118.1", {"DELEGATION": b"signed"})], 50)
+    for prefix in ("88.118.1", "88.118.1.7"):
+        inside = [(f"{prefix}/{i}".encode(), None, values("v")) for i in range(count)]
+        beside = [(f"88.118.10/{prefix}{i}".encode(), None, values("v")) for i in range(count)]
+        outcomes = write(owner, store, *inside, *beside)
+        details = {b"prefix": prefix.encode(), b"child": b"88.118.1"}
+        assert outcomes[:count] == [(Status.REFERRAL, (b"rights.delegated", details), False)] * count
+        assert outcomes[count:] == [(Status.OK, 1, True)] * count
+        assert all(store.find(item[0]) is None for item in inside)
+    assert write(owner, store, (b"88.118.1/old", None, None)) == [(Status.OK, 2, True)], "it may be cleared away"
+    store.apply([system_write(DELEGATIONS, "88.118.1", None)], 50)
+    assert write(owner, store, (b"88.118.1/0", None, values("v"))) == [(Status.OK, 1, True)]
+
+
 def test_the_store_cannot(owner: Session) -> None:
     batch = answer(owner, Op.WRITE, [GOOD_ITEM, None])
     assert isinstance(batch, Batch)
@@ -435,11 +467,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"))
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"))
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -451,10 +483,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",))
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",)).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------
@@ -566,27 +598,80 @@ def test_a_cursor_gives_no_right(filled: MemoryStore, enterprise: Session) -> No
     assert entries == ()
 
 
+def changes(session: Session, cursor: object, limit: int, *more: object) -> FeedPage:
+    """A page of the feed that is given at once."""
+    said = answer(session, Op.CHANGES, cursor, limit, *more)
+    if isinstance(said, Poll):
+        found = said.response(final=True)
+        assert found is not None
+        said = found
+    assert isinstance(said, bytes)
+    response = read(said)
+    assert response.status == Status.OK
+    return read_page(response.payload)
+
+
 @pytest.mark.parametrize("limit", [1, 7, MAX_CHANGES])
 def test_changes_page_by_page(filled: MemoryStore, owner: Session, limit: int) -> None:
-    cursor: object = None
-    more: object = True
-    replica: dict[object, object] = {}
+    cursor: bytes | None = None
+    more = True
+    replica: dict[bytes, bytes] = {}
     while more:
-        entries, cursor, more = payload_of(ask(owner, Op.CHANGES, cursor, limit))
-        assert isinstance(entries, tuple)
-        assert len(entries) <= limit
-        replica.update(dict(entries))
+        page = changes(owner, cursor, limit)
+        assert sum(len(part.records) for part in page.parts) <= limit
+        cursor, more = page.cursor, page.more
+        replica.update(flat(page).entries)
     assert replica == everything(filled)
+    assert cursor == page.head
     filled.apply([put("88.118.5/new")], 41)
-    entries, _, more = payload_of(ask(owner, Op.CHANGES, cursor, limit))
-    assert ([name for name, _ in entries], more) == ([b"88.118.5/new"], False)  # type: ignore[attr-defined]
+    page = changes(owner, cursor, limit)
+    assert ([entry.identifier for entry in flat(page).entries], page.more) == ([b"88.118.5/new"], False)
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), (None,), (None, 0), (None, MAX_CHANGES + 1), (5, 10), (b"short", 10), (b"x" * 600, 10)]
-)
+    "arguments",
+    [
+        (), (None,), (None, 0), (None, MAX_CHANGES + 1), (5, 10), (b"short", 10), (b"x" * 600, 10),
+        (None, 10, -1), (None, 10, MAX_WAIT_MS + 1), (None, 10, True), (None, 10, 0, -1),
+        (None, 10, 0, 0, 5), (None, 10, 0, 0, b"x" * 600), (None, 10, 0, 0, b"short"), (None, 10, 0, 0, None, None),
+    ],
+)  # fmt: skip
 def test_changes_refused(owner: Session, arguments: tuple[object, ...]) -> None:
     assert ask(owner, Op.CHANGES, *arguments).status == Status.BAD_REQUEST
+
+
+FOLLOWER: Final = SigningKey(b"f" * 32)
+
+
+def follower_session(store: MemoryStore) -> Session:
+    """A session of a follower."""
+    rights = Rights({OWNER.public: [ZONE]}, followers=Followers({FOLLOWER.public: "custody-1"}))
+    session = Session(store, FACTS, rights, dict)
+    assert ask(session, Op.PROVE, FOLLOWER.sign(challenge_bytes(ZONE, authenticate(session, FOLLOWER)))).payload == ()
+    return session
+
+
+def test_a_follower_follows_and_does_nothing_else(filled: MemoryStore) -> None:
+    session = follower_session(filled)
+    assert flat(changes(session, None, 1_000)).entries
+    for op, arguments in ((Op.WRITE, ([],)), (Op.FETCH, ([b"88.118.1/x"],)), (Op.RECORDS, (b"88.118", None, 5))):
+        assert ask(session, op, *arguments).status == Status.NOT_PERMITTED
+    assert ask(session, Op.STATISTICS, 0, b"", 0, 1, None, 1).status == Status.NOT_PERMITTED
+    authenticate(session, FOLLOWER)
+    assert ask(session, Op.CHANGES, None, 10).status == Status.NOT_AUTHENTICATED, "another key, another proof"
+
+
+def test_a_question_that_may_wait(filled: MemoryStore, owner: Session) -> None:
+    end = changes(owner, None, 1_000).cursor
+    poll = answer(follower_session(filled), Op.CHANGES, end, 10, 5_000, 7, end)
+    assert isinstance(poll, Poll)
+    assert poll[1:] == (Question(end, 10, 5_000, 7, end), filled, "custody-1")
+    assert poll.response(final=False) is None
+    assert read_page(read(poll.response(final=True) or b"").payload) == FeedPage([], end, False, end)
+    filled.apply([put("88.118.5/new")], 41)
+    page = read_page(read(poll.response(final=False) or b"").payload)
+    assert [entry.identifier for entry in flat(page).entries] == [b"88.118.5/new"]
+    assert isinstance(answer(owner, Op.CHANGES, end, 10, 1), Poll), "writers may wait as well"
 
 
 def test_changes_are_for_who_may_write_the_whole_zone(enterprise: Session) -> None:
@@ -597,18 +682,22 @@ def test_changes_are_for_who_may_write_the_whole_zone(enterprise: Session) -> No
 
 def test_pages_of_large_records_fit_a_message(store: MemoryStore, owner: Session) -> None:
     store.apply([put(f"88.118.1/{number:03d}", noise(number, 16_000)) for number in range(200)], 1)
-    for op, first in ((Op.RECORDS, (b"88.118",)), (Op.CHANGES, ())):
+    for op in (Op.RECORDS, Op.CHANGES):
         cursor: object = None
         found: dict[object, object] = {}
         while len(found) < 200:
-            page = payload_of(ask(owner, op, *first, cursor, 1_000))
-            assert isinstance(page[0], tuple)
-            assert 25 <= len(page[0]) < 100 or len(found) + len(page[0]) == 200
-            assert not set(dict(page[0])) & set(found)
-            found.update(dict(page[0]))
-            cursor = page[1]
+            if op is Op.RECORDS:
+                entries, cursor = payload_of(ask(owner, op, b"88.118", cursor, 1_000))
+                assert isinstance(entries, tuple)
+                taken = dict(entries)
+            else:
+                page = changes(owner, cursor, 1_000)
+                taken, cursor = {entry.identifier: entry.body for entry in flat(page).entries}, page.cursor
+            assert 25 <= len(taken) < 100 or len(found) + len(taken) == 200
+            assert not set(taken) & set(found)
+            found.update(taken)
         assert found == everything(store)
-        assert page[1] is None if op is Op.RECORDS else page[2] is False
+        assert cursor is None if op is Op.RECORDS else not page.more
 
 
 class BrokenStore(MemoryStore):
@@ -655,6 +744,12 @@ def test_any_arguments_are_answered(op: int, arguments: list[object], known: boo
     if isinstance(result, Batch):
         assert op == Op.WRITE
         result = result.response(store.apply(result.writes, 2))
+    if isinstance(result, Poll):
+        assert op == Op.CHANGES
+        try:
+            result = result.response(final=True) or b""
+        except StoreError as error:
+            result = encode_failure(result.rid, error)
     response = read(result)
     if response.status != Status.OK and response.payload is not None:
         assert str(refusal(response.status, response.payload))

@@ -23,11 +23,12 @@ from protocol.limits import (
     PROTOCOL_VERSION,
     UDP_REQUEST_BYTES,
 )
-from protocol.messages import Ask, Op, encode_request, read_response, refusal
+from protocol.messages import Ask, Op, encode_request, encode_response, read_response, refusal
 from protocol.records import Value
 from protocol.seals import is_seal, read_seal
 from protocol.status import Status
 from protocol.trust import Verifier
+from registry.store.counters import UDP_DROPPED, UDP_REQUESTS
 from registry.store.memory import MemoryStore
 from tests.resolver.servers import LOOPS, ZONE, Peer, Server, ZoneKeys, filled, name, put, run, serving, url
 
@@ -375,6 +376,8 @@ def test_silent_connections_are_swept_and_busy_ones_kept(loop: str) -> None:
             await silent.answer(name(1))
             server.connections.sweep_idle()
             await busy.answer(name(1))
+            silent.writer.write(silent.resolve(name(2))[:5])  # a byte now and then is no request
+            await asyncio.sleep(0.05)
             server.connections.sweep_idle()
             assert await silent.reader.read() == b""
             assert (await busy.answer(name(2))).url == url(2)
@@ -592,5 +595,44 @@ def test_rubbish_in_datagrams_is_ignored_and_others_are_served(loop: str) -> Non
             [reply] = door.verified(data)
             assert isinstance(reply, Reply)
             check(reply, 3)
+
+    run(main(), loop)
+
+
+NOT_FOR_DATAGRAMS = {
+    "what a node sends where an answer does not fit": encode_response(1 << 60, Status.TRUNCATED, None),
+    "the same, as it looks when it is answered": encode_response(int(Status.TRUNCATED), Status.TRUNCATED, None),
+    "a trace": encode_request(Op.TRACE, 1, b"88.118/x", bytes(400)),
+    "an operation of the registry": encode_request(Op.AUTHENTICATE, 1, 1, bytes(400)),
+    "an operation below the first": msgpack.packb([-1, 1, bytes(400)]),
+    "a rid that is none": msgpack.packb([int(Op.PING), -1, bytes(400)]),
+    "no array": msgpack.packb(bytes(400)),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("wire", NOT_FOR_DATAGRAMS.values(), ids=NOT_FOR_DATAGRAMS)
+def test_what_is_no_request_for_datagrams_gets_no_answer(loop: str, wire: bytes) -> None:
+    async def main() -> None:
+        async with asking() as door:
+            assert await door.raw(wire) is None
+
+    run(main(), loop)
+
+
+@BOTH
+def test_two_nodes_cannot_be_made_to_answer_each_other(loop: str) -> None:
+    """One forged datagram, of every small rid, from one node's address: the other's last word ends it."""
+
+    async def main() -> None:
+        async with serving() as one, serving() as other:
+            for rid in (*range(9), int(Status.TRUNCATED), 1 << 60):
+                one._datagrams.sendto(encode_response(rid, Status.TRUNCATED, None), ("127.0.0.1", other.port))
+            await asyncio.sleep(0.2)
+            answered, dropped = (
+                sum(door._tally[n] for door in (one.door, other.door)) for n in (UDP_REQUESTS, UDP_DROPPED)
+            )
+            assert dropped >= 11
+            assert answered < 40
 
     run(main(), loop)

@@ -18,7 +18,7 @@ if __package__ in {None, ""}:  # run as a file
 
 import msgpack
 
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, RecordError, Refused
+from protocol.errors import BiaoshiError, IdentifierError, MessageError, RecordError, Refused, StoreError
 from protocol.identifiers import normal, normal_prefix, parse
 from protocol.limits import (
     ABSENT_TTL_SECONDS,
@@ -54,8 +54,9 @@ from protocol.statements import (
     read_online_key,
 )
 from protocol.status import Status
-from registry.rights import NO_PROOF, NOT_AUTHENTICATED, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
+from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
+from registry.store.feed import DIVERGED
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -288,7 +289,9 @@ REPORT: Final = Report(
 )
 OTHER_REPORT: Final = Report(ENTERPRISE.prefix, NOW - 3_600, NOW, 1, 1, 0, 1, 8, {}, {}, {})
 PROOF: Final = WRITER.sign(challenge_bytes(SECONDARY.prefix, NONCE))
-FEED_CURSOR: Final = bytes(7) + b"\x03"
+FEED_MARK: Final = NONCE[:8]
+FEED_CURSOR: Final = bytes(7) + b"\x03" + FEED_MARK
+FEED_PARTS: Final = [[number, FEED_MARK, 1, None, [[IDENTIFIER, None if number else BODY]]] for number in range(3)]
 NEW: Final = b"88.118.32001/P0000000123457"
 THIRD: Final = b"88.118.32001/P0000000123458"
 NEW_VALUES: Final = encode_values([Value(1, "URL", b"https://example.cn/p/123457")])
@@ -389,8 +392,13 @@ def questions() -> list[Question]:
         ("records", "registry", Op.RECORDS, (b"88.118.32001", None, 1),
          [("a page", 0, [[[IDENTIFIER.decode(), BODY]], IDENTIFIER])]),
         ("changes", "registry", Op.CHANGES, (None, 100),
-         [("the first page", 0, [[[IDENTIFIER.decode(), BODY]], FEED_CURSOR, False])]),
-        ("changes since", "registry", Op.CHANGES, (FEED_CURSOR, 100), [("nothing new", 0, [[], FEED_CURSOR, False])]),
+         [("the first page", 0, [FEED_PARTS, FEED_CURSOR, False, FEED_CURSOR])]),
+        ("changes since", "registry", Op.CHANGES, (FEED_CURSOR, 100, 30_000, 3, FEED_CURSOR),
+         [("nothing new", 0, [[], FEED_CURSOR, False, FEED_CURSOR]),
+          ("another feed", *failure(StoreError(DIVERGED, number=2)))]),
+        ("vouched", "registry", Op.VOUCHED, (),
+         [("shown", 0, SECONDARY.online_statement()), ("none", 0, None),
+          ("no follower", *failure(Refused(ONLY_FOLLOWERS, Status.NOT_PERMITTED)))]),
         ("reporter", "registry", Op.REPORTER, (ENTERPRISE.online_statement(),),
          [("challenged", 0, NONCE),
           ("not delegated", *failure(Refused(NOT_DELEGATED, Status.NOT_PERMITTED, zone=ENTERPRISE.prefix)))]),

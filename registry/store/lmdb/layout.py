@@ -7,7 +7,7 @@ Tables (LMDB named databases):
 ``numbers``       prefix number → prefix
 ``dictionaries``  number (2 bytes) → the dictionary's bytes
 ``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
-``meta``          format, next numbers
+``meta``          format, next numbers, where the feed ends and how far it was pruned
 
 Records of one prefix lie together, ordered by suffix; three bytes stand for the prefix, which saves ten bytes a
 record in the field's identifiers.
@@ -28,9 +28,11 @@ import zstandard
 
 from protocol.errors import Rule, StoreError
 from protocol.status import Status
+from registry.store.feed import NO_MARK
 from registry.store.interface import STORE_FAILED, STORE_FULL
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2: marks in the feed."""
 
 OTHER_FORMAT: Final = Rule(
     "store.other-format",
@@ -76,13 +78,33 @@ class PrefixRow(msgspec.Struct, array_like=True):
     changes: int = 0
 
 
+class OpenRange(msgspec.Struct, array_like=True):
+    """A range that a copy has begun to take: its first change, its mark, the first key in it and the last one that was
+    taken. ``fresh``: nothing stood there before."""
+
+    number: int
+    mark: bytes
+    first: bytes
+    last: bytes
+    fresh: bool
+
+
 class Meta(msgspec.Struct, array_like=True):
-    """Counters of the store."""
+    """Counters of the store, and where its feed stands: ``mark`` is that of the last change, ``pruning`` is
+    :class:`registry.store.feed.Pruning`, ``seen`` and ``inherited`` are numbers with marks (``feed.Position``).
+    ``whole``: a copy that has been at the end; ``again``: one that has begun again and is not there yet."""
 
     format: int = FORMAT
     next_prefix: int = 1
     next_dictionary: int = 1
     next_change: int = 0
+    mark: bytes = NO_MARK
+    open: OpenRange | None = None
+    seen: tuple[int, bytes] = (0, NO_MARK)
+    inherited: tuple[int, bytes] = (0, NO_MARK)
+    pruning: tuple[int, bytes, bytes] = (0, NO_MARK, NO_MARK)
+    whole: bool = False
+    again: bool = False
 
 
 class _Format(msgspec.Struct, array_like=True):

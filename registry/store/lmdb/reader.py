@@ -17,15 +17,17 @@ import lmdb
 from protocol.errors import StoreError
 from protocol.identifiers import covers
 from protocol.referrals import Cut
-from registry.store.interface import BAD_CURSOR, ChangePage, Counts, Entry, Page
+from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
+from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
 from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
-from registry.store.lmdb.feed import changed_keys, read_feed
+from registry.store.lmdb.feed import StoredEntries, changed_keys
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
     META_KEY,
     NO_PREFIX,
     NUMBER_BYTES,
+    Meta,
     Tables,
     decode_meta,
     decode_row,
@@ -40,7 +42,8 @@ MAX_CAUGHT_UP: Final = 10_000
 """Changes between two snapshots that are looked at one by one, a millisecond or two; after more all is forgotten."""
 
 MAX_KNOWN_SPELLINGS: Final = 100_000
-"""Prefix spellings remembered with their number; more are looked up each time. Ten megabytes."""
+"""Prefix spellings remembered with their number. Ten megabytes. Where there are more, all are forgotten and looked up
+anew: a stranger who asks in ever new spellings slows nobody down for good."""
 
 
 class _PrefixNumbers(dict[bytes, bytes]):
@@ -55,8 +58,9 @@ class _PrefixNumbers(dict[bytes, bytes]):
         number = self._look_up(prefix)
         if number is None:
             return NO_PREFIX
-        if len(self) < MAX_KNOWN_SPELLINGS:
-            self[prefix] = number
+        if len(self) >= MAX_KNOWN_SPELLINGS:
+            self.clear()
+        self[prefix] = number
         return number
 
     def _look_up(self, prefix: bytes) -> bytes | None:
@@ -74,10 +78,12 @@ class _OpenPrefixNumbers(_PrefixNumbers):
 
 
 class CacheState(NamedTuple):
-    """As of when the cache is right: a transaction's number, and the changes that had been made by then."""
+    """As of when the cache is right: a transaction's number, the changes that had been made by then, and whether a
+    range was there in part."""
 
     snapshot: int = -1
     changes: int = 0
+    in_part: bool = False
 
 
 class LmdbReader:
@@ -92,6 +98,7 @@ class LmdbReader:
         self._codec = Codec(self._load_dictionary)
         self._numbers = _OpenPrefixNumbers(self)
         self._all_numbers = _PrefixNumbers(self)
+        self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
         self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
@@ -138,7 +145,7 @@ class LmdbReader:
             txn = self._begun()
             key = self._all_numbers[prefix] + suffix
             stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
-        return None if stored is None else self._whole(identifier, stored)
+        return None if stored is None else self.whole(identifier, stored)
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
@@ -152,28 +159,34 @@ class LmdbReader:
             for identifier, stored in self._walk(prefix, cursor):
                 if len(entries) == limit:
                     return Page(entries, entries[-1].identifier)
-                entries.append(Entry(identifier, self._whole(identifier, stored)))
+                entries.append(Entry(identifier, self.whole(identifier, stored)))
         return Page(entries, None)
 
     def feed(self, cursor: bytes | None, limit: int) -> ChangePage:
+        return flat(self.changes(cursor, limit))
+
+    def changes(self, cursor: bytes | None, limit: int, seen: bytes | None = None) -> FeedPage:
         with engine_errors(self._path):
-            keys, next_cursor, more = read_feed(self._begun(), self._tables, cursor, limit)
-            entries = []
-            for key, stored in keys:
-                identifier = self._identifier(key)
-                entries.append(Entry(identifier, self._whole(identifier, stored)))
-        return ChangePage(entries, next_cursor, more)
+            return read_feed(StoredEntries(self._begun(), self._tables, self, str(self._path)), cursor, limit, seen)
+
+    def standing(self) -> Standing:
+        meta = self._meta()
+        end = Position(meta.next_change, meta.mark)
+        inside = None
+        if meta.open is not None:
+            inside = Position(meta.open.number, meta.open.mark, self.identifier_of(meta.open.last))
+        return Standing(end, inside, max(end, Position(*meta.seen)), meta.whole)
 
     def counts(self) -> Counts:
         with engine_errors(self._path):
             txn = self._begun()
             with txn.cursor(self._tables.prefixes) as rows:
-                active = {prefix.decode(): decode_row(row).active for prefix, row in rows if not is_system(prefix)}
-            raw = txn.get(META_KEY, db=self._tables.meta)
+                known = {prefix.decode(): decode_row(row) for prefix, row in rows if not is_system(prefix)}
+                # An abandoned range may leave a prefix without records behind.
+                active = {prefix: row.active for prefix, row in known.items() if row.changes}
             info = self._tables.env.info()
             page_bytes = self._tables.env.stat()["psize"]
-        changes = decode_meta(raw).next_change if raw else 0
-        return Counts(active, changes, (info["last_pgno"] + 1) * page_bytes)
+        return Counts(active, self._meta().next_change, (info["last_pgno"] + 1) * page_bytes)
 
     def rest(self) -> None:
         if self._txn is not None:
@@ -203,15 +216,18 @@ class LmdbReader:
         if snapshot == self._cached.snapshot:
             return
         raw = txn.get(META_KEY, db=self._tables.meta)
-        changes = decode_meta(raw).next_change if raw else 0
-        since = self._cached.changes
-        changed = None if changes - since > MAX_CAUGHT_UP else changed_keys(txn, self._tables, since, changes)
+        meta = decode_meta(raw) if raw else Meta()
+        changes, since = meta.next_change, self._cached.changes
+        # A range that a copy has taken in part is in the records, and not yet in the feed.
+        in_part = meta.open is not None
+        tellable = not in_part and not self._cached.in_part and changes - since <= MAX_CAUGHT_UP
+        changed = changed_keys(txn, self._tables, since, changes) if tellable else None
         if changed is None:
             cache.clear()
         else:
             for key in changed:
                 cache.drop(key)
-        self._cached = CacheState(snapshot, changes)
+        self._cached = CacheState(snapshot, changes, in_part)
 
     # The snapshot ---------------------------------------------------------------------------------
 
@@ -262,14 +278,31 @@ class LmdbReader:
         parts = [identifier.partition(b"/") for identifier in identifiers]
         return [numbers[prefix] + suffix for prefix, _, suffix in parts]
 
-    def _identifier(self, key: bytes) -> bytes:
-        prefix = self._begun().get(key[:NUMBER_BYTES], db=self._tables.numbers)
-        return (prefix or b"?") + b"/" + key[NUMBER_BYTES:]
+    def _meta(self) -> Meta:
+        with engine_errors(self._path):
+            raw = self._begun().get(META_KEY, db=self._tables.meta)
+            return decode_meta(raw) if raw else Meta()
+
+    def identifier_of(self, key: bytes) -> bytes:
+        """The identifier of a record's key."""
+        number = key[:NUMBER_BYTES]
+        begin = self._prefixes.get(number)
+        if begin is None:
+            begin = (self._begun().get(number, db=self._tables.numbers) or b"?") + b"/"
+            if len(self._prefixes) < MAX_KNOWN_SPELLINGS:
+                self._prefixes[number] = begin
+        return begin + key[NUMBER_BYTES:]
+
+    def key_of(self, identifier: bytes) -> bytes:
+        """The key of a record's identifier."""
+        prefix, _, suffix = identifier.partition(b"/")
+        return self._all_numbers[prefix] + suffix
 
     def _load_dictionary(self, number: int) -> bytes | None:
         return self._begun().get(number.to_bytes(2, "big"), db=self._tables.dictionaries)
 
-    def _whole(self, identifier: bytes, stored: bytes) -> bytes:
+    def whole(self, identifier: bytes, stored: bytes) -> bytes:
+        """The body in a stored body."""
         try:
             return self._codec.whole(stored)
         except UNREADABLE as error:
@@ -282,9 +315,7 @@ class LmdbReader:
             raise StoreError(BAD_CURSOR)
         txn = self._begun()
         with txn.cursor(self._tables.prefixes) as rows:
-            for name, row in _prefixes_below(rows, prefix.encode()):
-                if name < after_prefix:
-                    continue
+            for name, row in _prefixes_below(rows, prefix.encode(), after_prefix):
                 number = decode_row(row).number.to_bytes(NUMBER_BYTES, "big")
                 # The byte behind the suffix is the least key that comes after it.
                 start = number + after_suffix + b"\x00" if name == after_prefix else number
@@ -297,9 +328,9 @@ class LmdbReader:
                         yield name + b"/" + key[NUMBER_BYTES:], stored
 
 
-def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of a prefix and of those below it, in order of their names."""
-    if not rows.set_range(prefix):
+def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes, least: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The rows of a prefix and of those below it, in order of their names, from ``least`` on."""
+    if not rows.set_range(max(prefix, least)[:MAX_KEY_BYTES]):
         return
     zone = prefix.decode()
     for name, row in rows:

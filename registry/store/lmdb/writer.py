@@ -24,8 +24,10 @@ from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
-from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page
+from registry.store.feed import FeedPage, Position, draw_mark
+from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
 from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
+from registry.store.lmdb.copying import CopyingWork
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
 from registry.store.lmdb.layout import (
     FIRST_MAP_BYTES,
@@ -124,6 +126,14 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.feed(cursor, limit)
 
+    def changes(self, cursor: bytes | None, limit: int, seen: bytes | None = None) -> FeedPage:
+        with self._snapshot() as reader:
+            return reader.changes(cursor, limit, seen)
+
+    def standing(self) -> Standing:
+        with self._snapshot() as reader:
+            return reader.standing()
+
     def counts(self) -> Counts:
         with self._snapshot() as reader:
             return reader.counts()
@@ -157,6 +167,23 @@ class LmdbStore:
             raise ValueError("bulk_load takes identifiers in strictly ascending order")
         return self._transact(len(writes), lambda work: work.bulk_load(writes, now))
 
+    def copy(self, page: FeedPage) -> None:
+        count = sum(len(part.records) for part in page.parts)
+        self._transact(count, lambda work: work.copy(page))
+
+    def abandon(self) -> None:
+        while self._transact(0, lambda work: work.abandon()):
+            pass
+
+    def restart(self) -> None:
+        self._transact(0, lambda work: work.restart())
+
+    def inherit(self, seen: Position) -> None:
+        self._transact(0, lambda work: work.inherit(seen, draw_mark()))
+
+    def prune(self, number: int) -> int:
+        return self._transact(0, lambda work: work.prune(number, draw_mark()))
+
     def _transact(self, writes: int, carry_out: Callable[[_Work], Result]) -> Result:
         """Run ``carry_out`` in one durable transaction, on a larger map where this one is full."""
         with engine_errors(self._path):
@@ -187,8 +214,8 @@ class LmdbStore:
             return txn.get(number.to_bytes(2, "big"))
 
 
-class _Work:
-    """One write transaction: the rows it touched are written back at its end."""
+class _Work(CopyingWork):
+    """One write transaction: the rows it touched are written back at its end. ``mark`` is that of its changes."""
 
     def __init__(self, txn: lmdb.Transaction[bytes], store: LmdbStore) -> None:
         self._txn = txn
@@ -198,6 +225,7 @@ class _Work:
         raw = txn.get(META_KEY, db=self._tables.meta)
         self._meta = decode_meta(raw) if raw else Meta()
         self._rows: dict[bytes, PrefixRow] = {}
+        self._mark = draw_mark()
 
     def finish(self) -> None:
         """Write back the counters."""
@@ -273,15 +301,18 @@ class _Work:
         stored = self._codec.store_many(bodies, row.dictionary)
         if any(restricted):
             stored = [one + RESTRICTED_TAG if secret else one for one, secret in zip(stored, restricted, strict=True)]
+        self._put_all(keys, stored)
+        row.active += len(keys)
+        row.changes += len(keys)
+        self._note(range_entry(self._mark, keys[0], keys[-1], len(keys)), len(keys), self._mark)
+        return [Outcome(Status.OK, 1, changed=True)] * len(keys)
+
+    def _put_all(self, keys: list[bytes], stored: list[bytes]) -> None:
         with self._txn.cursor() as records:
             append = not records.last() or records.key() < keys[0]
             _, added = records.putmulti(zip(keys, stored, strict=True), append=append)
         if added != len(keys):
             raise StoreError(STORE_FAILED, path=str(self._path), reason="a bulk load met records it had not seen")
-        row.active += len(keys)
-        row.changes += len(keys)
-        self._note(range_entry(keys[0], keys[-1], len(keys)), len(keys))
-        return [Outcome(Status.OK, 1, changed=True)] * len(keys)
 
     def _any_between(self, first: bytes, last: bytes) -> bool:
         with self._txn.cursor() as records:
@@ -334,11 +365,12 @@ class _Work:
     def _note_keys(self, keys: list[bytes]) -> None:
         for start in range(0, len(keys), KEYS_AN_ENTRY):
             part = keys[start : start + KEYS_AN_ENTRY]
-            self._note(keys_entry(part), len(part))
+            self._note(keys_entry(self._mark, part), len(part), self._mark)
 
-    def _note(self, entry: bytes, count: int) -> None:
+    def _note(self, entry: bytes, count: int, mark: bytes) -> None:
         self._txn.put(change_key(self._meta.next_change), entry, db=self._tables.changes, append=True)
         self._meta.next_change += count
+        self._meta.mark = mark
 
 
 def _lock(path: Path) -> int:

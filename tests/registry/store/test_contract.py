@@ -15,7 +15,8 @@ from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, deco
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
-from registry.store.interface import BAD_CURSOR, Store
+from registry.store.feed import BAD_CURSOR, DIVERGED, Position
+from registry.store.interface import Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
 from registry.store.system import CODES, system_identifier, system_write
@@ -543,7 +544,7 @@ def test_feed_gives_only_what_came_later(store: Store) -> None:
     assert [one.identifier for one in store.feed(last.cursor, 2).entries] == [b"88.2/N000002"]
 
 
-@pytest.mark.parametrize("cursor", [b"", b"1234567"])
+@pytest.mark.parametrize("cursor", [b"", b"123456789012345"])
 def test_feed_refuses_a_cursor_that_is_not_ours(store: Store, cursor: bytes) -> None:
     store.apply([put("88.1/x")], 1)
     with pytest.raises(StoreError) as caught:
@@ -551,12 +552,12 @@ def test_feed_refuses_a_cursor_that_is_not_ours(store: Store, cursor: bytes) -> 
     assert caught.value.rule is BAD_CURSOR
 
 
-def test_feed_behind_the_end_is_empty(store: Store) -> None:
+def test_a_cursor_behind_the_end_is_of_another_feed(store: Store) -> None:
     store.apply([put("88.1/x")], 1)
-    for far in (b"\0" * 7 + b"\x02", b"\xff" * 8):
-        page = store.feed(far, 10)
-        assert page.entries == []
-        assert not page.more
+    for number in (2, (1 << 64) - 1):
+        with pytest.raises(StoreError) as caught:
+            store.feed(Position(number, b"whatever").cursor(), 10)
+        assert caught.value.rule is DIVERGED
 
 
 # Bulk ------------------------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""The processes of a custody node: one that follows all zones, and the resolver workers. A change of the files by which
+the node answers is taken up by all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from biaoshi.supervisor import Process, make_lifeline, note_run, reserve, take_up
+from biaoshi.upkeep import Fingerprint, fingerprint
+from config.process import set_up_log, stop_event
+from config.settings import Settings
+
+LOOK_SECONDS: Final = 1.0
+"""How often the files are looked at."""
+
+
+async def supervise_copies(settings: Settings, config: Path) -> None:
+    """Run a custody node until SIGTERM or SIGINT. Raises :class:`~protocol.errors.SettingsError`."""
+    log = set_up_log(settings.log, "supervisor")
+    stop = stop_event()
+    views = [settings.copy_of(zone) for zone in settings.zones]
+    hosts = settings.resolver.host, settings.registry.host
+    with contextlib.ExitStack() as reserved:
+        doors = [reserve(reserved, hosts[0], view.resolver.port, datagrams=True) for view in views]
+        registries = [reserve(reserved, hosts[1], view.registry.port, datagrams=False) for view in views]
+        lifeline = make_lifeline(reserved)
+        processes = [Process("following", "registry.following.process", config, _listed(registries), lifeline, log)]
+        processes += [
+            Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), lifeline, log)
+            for i in range(settings.resolver.workers)
+        ]
+        noted = False
+        watchers: list[asyncio.Task[None]] = []
+        try:
+            for process in processes:
+                await process.start()
+                watchers.append(asyncio.create_task(process.watch()))
+            watchers.append(asyncio.create_task(_watch_files(views, processes)))
+            zones = {
+                view.node.prefix: {"resolver": [hosts[0], door], "registry": [hosts[1], registry]}
+                for view, door, registry in zip(views, doors, registries, strict=True)
+            }
+            note_run(settings, 0, 0, {process.name: process.pid for process in processes}, zones)
+            noted = True
+            log.info("node is up", zones=list(zones), workers=settings.resolver.workers)
+            await stop.wait()
+            log.info("node is stopping")
+        finally:
+            await asyncio.gather(*(process.stop() for process in processes[1:]))
+            await processes[0].stop()
+            for watcher in watchers:
+                watcher.cancel()
+            if noted:  # otherwise it may be that of the node that runs here already
+                settings.run_path.unlink(missing_ok=True)
+    log.info("node has stopped")
+
+
+def _listed(ports: list[int]) -> str:
+    return ",".join(map(str, ports))
+
+
+async def _watch_files(views: list[Settings], processes: list[Process]) -> None:
+    paths = [view.path(name) for view in views for name in (view.keys.statement, view.keys.delegations)]
+    seen = _fingerprints(paths)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = _fingerprints(paths)
+        if now != seen:
+            seen = now
+            take_up(processes)
+
+
+def _fingerprints(paths: list[Path]) -> list[Fingerprint | None]:
+    return list(map(fingerprint, paths))

@@ -1,0 +1,250 @@
+"""The connections of a registry: requests in, sealed answers out.
+
+A connection may have ``IN_FLIGHT`` batches waiting for the disk, or for a follower; its further requests wait in the
+kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol, cast
+
+from protocol.errors import BiaoshiError, MessageError, StoreError
+from protocol.framing import MessageStream
+from protocol.messages import encode_failure, encode_response
+from protocol.status import Status
+from protocol.turn import Turn
+from registry.delegations import SystemBatch
+from registry.feeding import Poll
+from registry.followers import Followers
+from registry.polls import Polls
+from registry.putback import PutBack
+from registry.session import Batch, Session
+from registry.store.interface import Reader
+from registry.store.writes import Outcome, Write
+
+IN_FLIGHT: Final = 16
+"""Write requests of one connection that may wait for the disk: at most 16 MiB."""
+
+UNREAD_BYTES: Final = 4 << 20
+"""Bytes of answers that may wait for a client to read them."""
+
+UNREAD_SECONDS: Final = 30.0
+"""How long they may wait before the client is dropped."""
+
+MAX_CONNECTIONS: Final = 1_000
+"""Connections at one time. Writers are few; each may hold up to 16 MiB. Where there are as many, the stranger that has
+been silent for longest makes room for the next, so that strangers keep no writer out."""
+
+STRANGER_SECONDS: Final = 60.0
+"""How long a connection on which no key was proven may go without a whole request. What strangers ask for takes no time
+in between; a writer may be silent while it sorts a large import."""
+
+
+class Submit(Protocol):
+    """Has writes carried out and ``done`` called with what became of them."""
+
+    def __call__(self, writes: Sequence[Write], done: Callable[[list[Outcome] | StoreError], None], /) -> None: ...
+
+
+class Doorway:
+    """What a registry's connections share."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        store: Reader,
+        submit: Submit,
+        new_session: Callable[[], Session],
+        followers: Followers,
+        put_back: PutBack,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.turn = turn
+        self.store = store
+        self.submit = submit
+        self.new_session = new_session
+        self.followers = followers
+        self.put_back = put_back
+        self.polls = Polls(turn, followers, put_back, loop.time)
+        self.loop = loop
+        self.open: set[Connection] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def enter(self, connection: Connection) -> None:
+        """Note a connection that is open."""
+        self.open.add(connection)
+        self.empty.clear()
+
+    def leave(self, connection: Connection) -> None:
+        """Note a connection that is closed."""
+        self.open.discard(connection)
+        if not self.open:
+            self.empty.set()
+
+    def accept(self) -> Connection:
+        """A new connection, for ``loop.create_server``."""
+        return Connection(self)
+
+    def tick(self) -> None:
+        """Answer those who have waited long enough, for news or for a follower; to be called about twice a second."""
+        self.polls.expire()
+        self.followers.expire(self.loop.time())
+
+    def close(self) -> None:
+        """Answer those who wait for news, and close each connection once all that it was taken is answered."""
+        self.polls.end()
+        self.turn.flush()
+        for connection in list(self.open):
+            connection.close_when_done()
+
+    def sweep(self) -> None:
+        """Drop clients that have not read for ``UNREAD_SECONDS``, and strangers that are silent."""
+        now = self.loop.time()
+        for connection in list(self.open):
+            unread = connection.blocked_since and now - connection.blocked_since > UNREAD_SECONDS
+            if unread or (connection.is_stranger and now - connection.heard > STRANGER_SECONDS):
+                connection.abort()
+
+    def has_room(self) -> bool:
+        """Whether one more may come in; a stranger is dropped for it where need be."""
+        if len(self.open) < MAX_CONNECTIONS:
+            return True
+        silent = min((one for one in self.open if one.is_stranger), key=lambda one: one.heard, default=None)
+        if silent is None:
+            return False
+        silent.abort()
+        self.leave(silent)
+        return True
+
+
+class Connection(asyncio.Protocol):
+    """One writer."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, doorway: Doorway) -> None:
+        self._doorway = doorway
+        self._session = doorway.new_session()
+        self._stream = MessageStream()
+        self._in_flight = 0
+        self._closing = False
+        self.blocked_since = 0.0
+        self.heard = doorway.loop.time()  # when the last whole request came
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether no key was proven here, and nothing waits for the disk."""
+        return not self._session.proven and not self._in_flight
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
+        self._transport = transport
+        if not self._doorway.has_room():
+            transport.write(encode_response(0, Status.OVERLOADED, None))
+            transport.close()
+            return
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
+        self._doorway.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._doorway.polls.drop(self)
+        self._doorway.leave(self)
+
+    def pause_writing(self) -> None:
+        self.blocked_since = self._doorway.loop.time()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.blocked_since = 0.0
+        self._transport.resume_reading()
+        self._work()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._stream.feed(data)
+        except MessageError as error:
+            self._fail(error)
+            return
+        self._work()
+
+    def send(self, data: bytes) -> None:
+        """Take a sealed bundle of this connection, at the end of the turn."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        if self._closing and not self._in_flight:
+            self._transport.close()
+
+    def close_when_done(self) -> None:
+        """Take no more requests; close when those taken are answered."""
+        self._closing = True
+        if not self._in_flight:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def _work(self) -> None:
+        """Take requests while the client reads and not too many batches wait for the disk."""
+        while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing:
+            try:
+                messages, wire = self._stream.take(1)
+            except MessageError as error:
+                self._fail(error)
+                return
+            if not messages:
+                self._transport.resume_reading()
+                return
+            self.heard = self._doorway.loop.time()
+            answer = self._session.answer(messages[0])
+            if isinstance(answer, bytes):
+                self._doorway.turn.add(self, 1, wire, answer)
+            elif isinstance(answer, Poll):
+                self._doorway.polls.ask(self, answer, wire)
+            else:
+                self._commit(answer, wire)
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _commit(self, batch: Batch | SystemBatch, wire: bytes) -> None:
+        doorway = self._doorway
+        try:
+            doorway.put_back.check()
+            if doorway.followers.must_confirm:
+                doorway.followers.check_there(doorway.loop.time())
+        except BiaoshiError as error:
+            doorway.turn.add(self, 1, wire, batch.response(error))
+            return
+        self._in_flight += 1
+        doorway.submit(batch.writes, partial(self._carried_out, batch, wire))
+
+    def _carried_out(self, batch: Batch | SystemBatch, wire: bytes, result: list[Outcome] | StoreError) -> None:
+        """A batch is on the disk, or could not be; where a follower must have it, wait for that, too."""
+        followers = self._doorway.followers
+        response = batch.response(result)
+        if not followers.must_confirm or isinstance(result, StoreError):
+            self._answer(wire, response)
+            return
+        # Also where nothing changed: what is there already may not be confirmed yet.
+        number = self._doorway.store.standing().end.number
+        rid = int.from_bytes(response[2:10], "big")
+
+        def settle(error: BiaoshiError | None) -> None:
+            self._answer(wire, response if error is None else encode_failure(rid, error))
+
+        followers.wait(number, len(wire) + len(response), self._doorway.loop.time(), settle)
+
+    def _answer(self, wire: bytes, response: bytes) -> None:
+        self._in_flight -= 1
+        self._doorway.turn.add(self, 1, wire, response)
+        if not self._transport.is_closing():
+            self._work()
+
+    def _fail(self, error: MessageError) -> None:
+        self._doorway.turn.flush()
+        self._transport.write(encode_failure(0, error))
+        self._transport.close()

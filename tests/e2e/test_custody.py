@@ -1,0 +1,227 @@
+"""A secondary and its custody node, as their operators run them: killed, restored, put back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from config.keyfiles import read_anchor, read_secret
+from config.load import put_option
+from config.process import bind
+from protocol.signatures import SigningKey
+from protocol.status import Exit, Status
+from protocol.trust import TrustAnchor
+from registry.client import RegistryClient
+from registry.store.lmdb.reader import LmdbReader
+from registry.store.writes import Write
+from resolver.client import SyncClient
+from tests.e2e.nodes import Node, Outcome, children, run
+from tests.registry.store.builders import ascending, everything, put
+
+HOST: Final = "127.0.0.41"
+SECONDS: Final = 90.0
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+class Custody(Node):
+    """A custody node."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = directory / "biaoshi.toml"
+        self.log = directory.with_name(directory.name + ".log")
+        assert run("init", "custody", "--dir", directory).code == 0
+        for option in ("resolver.host", "registry.host"):
+            put_option(self.config, option, f'"{HOST}"')
+        self._process = None
+
+    def door(self, zone: str, side: str) -> str:
+        """``host:port`` of a zone's door."""
+        host, port = json.loads((self.directory / "run.json").read_text("utf-8"))["zones"][zone][side]
+        return f"{host}:{port}"
+
+    def copy(self) -> dict[str, Any]:
+        """What ``status`` says of the one copy."""
+        [shown] = self.run("status", "--json").lines()
+        return shown
+
+
+class Place:
+    """A top node, a secondary that it delegates to, and a custody node for the secondary."""
+
+    def __init__(self, directory: Path) -> None:
+        ports = []
+        for _ in range(4):
+            with closing(bind(HOST, 0, socket.SOCK_STREAM)) as one:
+                ports.append(one.getsockname()[1])
+        self.secondary_port, self.registry_port, self.copy_port, self.copy_registry_port = ports
+        self.top = Node(directory / "top", HOST, "88", "top")
+        self.secondary = Node(directory / "secondary", HOST)
+        put_option(self.secondary.config, "resolver.port", str(self.secondary_port))
+        put_option(self.secondary.config, "registry.port", str(self.registry_port))
+        put_option(self.secondary.config, "registry.custody", f'["{HOST}:{self.copy_registry_port}"]')
+        self.custody = Custody(directory / "custody")
+        self.anchor = self.secondary.directory / "anchor.toml"
+        self.own_anchor = TrustAnchor.parse(*read_anchor(self.anchor))
+        self.key = SigningKey(read_secret(self.secondary.directory / "keys/writer.pem"))
+
+    def prepare(self) -> None:
+        """What the operators do, by the words of ``custody add``."""
+        registry = f"{HOST}:{self.registry_port}"
+        added = run("custody", "add", "88.118", "--server", registry, "--anchor", self.anchor,
+                    "--port", self.copy_port, "--config", self.custody.config)  # fmt: skip
+        assert added.code == 0, added.err
+        text = self.custody.config.read_text("utf-8")
+        text = text.replace(f"registry_port = {self.copy_port + 1}", f"registry_port = {self.copy_registry_port}")
+        self.custody.config.write_text(text, "utf-8")
+        entry = added.out[added.out.index("[[registry.followers]]") :]
+        config = self.secondary.config.read_text("utf-8").replace("\n[statistics]\n", f"\n{entry}\n[statistics]\n")
+        self.secondary.config.write_text(config, "utf-8")
+        for node in (self.top, self.secondary, self.custody):
+            node.start()
+        request = self.top.directory / "request"
+        for command in (
+            ("request", "--config", self.secondary.config, "--address", f"{HOST}:{self.secondary_port}",
+             "--address", f"{HOST}:{self.copy_port}", "--out", request),
+            ("issue", request, "--node", self.top.directory),
+            ("fetch", "--config", self.secondary.config, "--parent", self.top.address("registry"),
+             "--anchor", self.top.directory / "anchor.toml"),
+        ):  # fmt: skip
+            done = run("delegate", *command)
+            assert done.code == 0, done.err
+
+    def write(self, writes: list[Write]) -> None:
+        """Register at the secondary."""
+
+        async def main() -> None:
+            async with RegistryClient(HOST, self.registry_port, anchor=self.own_anchor, key=self.key) as client:
+                outcomes = await client.write(writes)
+                assert {outcome.status for outcome in outcomes} == {Status.OK}
+
+        asyncio.run(main())
+
+    def store(self, node: Node) -> dict[bytes, bytes]:
+        """All records of a node, the copy's of the custody node."""
+        path = node.directory / ("store/zones/88.118" if node is self.custody else "store")
+        with closing(LmdbReader(path)) as reader:
+            return everything(reader)
+
+    def level(self) -> None:
+        """Wait until the copy has all that the secondary has."""
+        until(lambda: self.store(self.custody) == self.store(self.secondary), "the copy is level")
+
+    def resolve(self, name: str) -> str:
+        """Resolve from the top down; the node that sealed the answer."""
+        anchor = TrustAnchor.parse(*read_anchor(self.top.directory / "anchor.toml"))
+        with SyncClient(self.top.address("resolver"), anchor=anchor, timeout=30.0, retries=8) as client:
+            answer = client.resolve(name)
+        assert answer.found, answer
+        assert answer.proof.zone.prefix == "88.118"
+        return answer.proof.key.node
+
+    def kill_secondary(self) -> None:
+        """All of it, at one moment."""
+        supervisor = self.secondary.pid
+        for pid in [supervisor, *children(supervisor)]:
+            os.kill(pid, signal.SIGKILL)
+        assert self.secondary._process is not None
+        self.secondary._process.wait()
+        self.secondary._process = None
+        (self.secondary.directory / "run.json").unlink()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    for node in (made.custody, made.secondary, made.top):
+        node.stop()
+        assert "Traceback" not in node.said()
+
+
+def restore(place: Place, *source: object) -> Outcome:
+    return run("restore", *source, "--config", place.secondary.config)
+
+
+def test_a_zone_lives_on_in_custody(place: Place) -> None:
+    place.prepare()
+    draw = random.Random(1)
+    place.write(ascending("88.118.1", range(3_000)))
+
+    # The follower is killed wherever it is; nothing is lost or doubled.
+    for turn in range(3):
+        place.write([put(f"88.118.2/{turn}-{number}") for number in range(200)])
+        place.write(ascending("88.118.3", range(turn * 4_000, turn * 4_000 + 4_000)))
+        time.sleep(draw.uniform(0, 0.2))
+        victim = place.custody.process("registry.following")
+        os.kill(victim, signal.SIGKILL)
+        until(lambda gone=victim: runs_again(place.custody, gone), "it is started again")  # type: ignore[misc]
+    place.level()
+    until(lambda: place.custody.copy().get("state") == "following", "the copy follows")
+    assert place.resolve("88.118.1/N000007") == "secondary-88.118"
+
+    # The secondary is gone with its disk: clients come here, and the zone gets its store back.
+    before = place.store(place.secondary)
+    backup = place.secondary.directory / "backup"
+    place.kill_secondary()
+    shutil.move(place.secondary.directory / "store", backup)
+    assert place.resolve("88.118.3/N011999") == "custody-1"
+    done = restore(place, "--server", f"{HOST}:{place.copy_registry_port}")
+    assert done.code == 0, done.err
+    assert f"{len([one for one in before if not one.startswith(bytes([1]))]):,} registered" in done.out
+    place.secondary.start()
+    assert place.store(place.secondary) == before
+    place.write([put("88.118.4/after"), put("88.118.2/0-0", b"\x91\x93\x01\xa1T\xc4\x01x")])
+    place.level()
+    copy = place.custody.copy()
+    assert (copy["state"], copy["behind"]) == ("following", 0)
+
+    # An old backup is noticed at the start: no write, and both sides say so.
+    assert place.secondary.stop() == 0
+    shutil.rmtree(place.secondary.directory / "store")
+    shutil.move(backup, place.secondary.directory / "store")
+    place.secondary.start()
+    refused = place.secondary.run("register", "88.118.4/x", "-v", "URL=x")
+    assert refused.code == Exit.CONFLICT
+    assert "biaoshi restore" in refused.err
+    assert "PUT BACK" in place.secondary.said()
+    assert "put back to an earlier state" in place.secondary.run("status").out
+    until(lambda: "DIVERGED" in place.custody.said(), "the custody node says so")
+    shown = place.custody.run("status").out
+    assert "DIVERGED" in shown
+    assert "custody again" in shown
+    assert place.store(place.secondary).keys() < place.store(place.custody).keys()
+
+    # From the directory it comes back as well.
+    assert place.secondary.stop() == 0
+    done = restore(place, "--from", place.custody.directory / "store/zones/88.118")
+    assert done.code == 0, done.err
+    assert "store.before-1" in done.out
+    place.secondary.start()
+    assert place.secondary.run("register", "88.118.4/x", "-v", "URL=x").code == 0
+    place.level()
+
+
+def runs_again(node: Node, other_than: int) -> bool:
+    try:
+        return node.process("registry.following") != other_than
+    except (ValueError, OSError):
+        return False
