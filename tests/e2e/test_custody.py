@@ -24,6 +24,7 @@ from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
+from registry.store.feed import Position
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.writes import Write
 from resolver.client import SyncClient
@@ -136,9 +137,16 @@ class Place:
         with closing(LmdbReader(path)) as reader:
             return everything(reader)
 
+    def end(self, node: Node) -> Position:
+        """Where a node's feed ends, that of the copy of the custody node."""
+        path = node.directory / ("store/zones/88.118" if node is self.custody else "store")
+        with closing(LmdbReader(path)) as reader:
+            return reader.standing().end
+
     def level(self) -> None:
-        """Wait until the copy has all that the secondary has."""
-        until(lambda: self.store(self.custody) == self.store(self.secondary), "the copy is level")
+        """Wait until the copy is where the secondary is: then it has the same records, and no change twice."""
+        until(lambda: self.end(self.custody) == self.end(self.secondary), "the copy is level")
+        assert self.store(self.custody) == self.store(self.secondary)
 
     def resolve(self, name: str) -> str:
         """Resolve from the top down; the node that sealed the answer."""
