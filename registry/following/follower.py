@@ -29,7 +29,7 @@ from registry.store.interface import Store
 WAIT_MS: Final = 20_000
 """How long a question waits for news."""
 
-REFRESH_SECONDS: Final = 60.0
+REFRESH_SECONDS: Final = 10.0
 """How often chain and statement are asked for anew: how soon a new delegation is shown by those who answer."""
 
 FIRST_REFRESH_SECONDS: Final = 2.0

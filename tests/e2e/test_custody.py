@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import pytest
 from config.keyfiles import read_anchor, read_secret
 from config.load import put_option
 from config.process import bind
+from protocol.errors import BiaoshiError
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
@@ -157,6 +159,13 @@ class Place:
         assert answer.proof.zone.prefix == "88.118"
         return answer.proof.key.node
 
+    def answers_with_its_chain(self) -> bool:
+        """Whether the custody node shows the delegation of the zone by now."""
+        anchor = TrustAnchor.parse(*read_anchor(self.top.directory / "anchor.toml"))
+        with contextlib.suppress(BiaoshiError), SyncClient(f"{HOST}:{self.copy_port}", anchor=anchor) as client:
+            return client.resolve("88.118.1/N000007").found
+        return False
+
     def kill_secondary(self) -> None:
         """All of it, at one moment."""
         supervisor = self.secondary.pid
@@ -198,6 +207,8 @@ def test_a_zone_lives_on_in_custody(place: Place) -> None:
     place.level()
     place.when_followed()
     assert place.resolve("88.118.1/N000007") == "secondary-88.118"
+
+    until(place.answers_with_its_chain, "the copy shows the zone's chain")
 
     # The secondary is gone with its disk: clients come here, and the zone gets its store back.
     before = place.store(place.secondary)
