@@ -7,21 +7,26 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from config.settings import LogSettings
 
+OPEN_FILES: Final = 12_000
+"""Files that a process may want open: the connections of one resolver worker (10,000), and room for all else."""
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine on uvloop, or on plain asyncio where BIAOSHI_LOOP=asyncio is set."""
+    allow_open_files()
     if os.environ.get("BIAOSHI_LOOP") == "asyncio":
         asyncio.run(main)
         return
@@ -29,6 +34,15 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
+
+
+def allow_open_files() -> None:
+    """Raise the soft limit of open files, mostly 1,024, as far as it may be and is of use: a connection that cannot be
+    taken for want of a file gets neither an answer nor a last word."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def set_up_log(settings: LogSettings, process: str) -> structlog.stdlib.BoundLogger:

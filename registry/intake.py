@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
@@ -18,8 +18,9 @@ from protocol.identifiers import normal
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
 from protocol.records import check_values, decode_values_of_all, permissions_by_index
+from protocol.referrals import Cut
 from protocol.status import Status
-from registry.rights import OTHER_PREFIX, permits
+from registry.rights import DELEGATED, OTHER_PREFIX, permits
 from registry.store.writes import Write
 
 MAX_VERSION: Final = (1 << 63) - 1
@@ -56,19 +57,24 @@ class Intake(NamedTuple):
     refused: dict[int, object]
 
 
-def read_writes(items: Sequence[object], prefixes: tuple[str, ...]) -> Intake:
-    """Check the items of a write request from a key that may write below ``prefixes``."""
+def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]) -> Intake:
+    """Check the items of a write request from a key that may write below ``prefixes``. ``cut`` is a store's: where a
+    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn."""
     if len(items) >= _LEAST_QUICK:
-        writes = _read_quickly(items, prefixes)
+        writes = _read_quickly(items, prefixes, cut)
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
+    cut = cache(cut)  # one look for all items of a prefix
     for i, item in enumerate(items):
         try:
             write = read_write(item)
             prefix = write.identifier.partition(b"/")[0].decode()
             if not permits(prefixes, prefix):
                 raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+            delegated = None if write.values is None else cut(prefix)
+            if delegated is not None:
+                raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=delegated.child)
             intake.writes.append(write)
         except BiaoshiError as error:
             intake.refused[i] = (int(error.status), failure_payload(error), False)
@@ -78,8 +84,8 @@ def read_writes(items: Sequence[object], prefixes: tuple[str, ...]) -> Intake:
 def read_write(item: object) -> Write:
     """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
     match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
-            compare is None or 0 <= compare <= MAX_VERSION
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if compare is None or (
+            type(compare) is int and 0 <= compare <= MAX_VERSION
         ):
             identifier = normal(raw)
         case _:
@@ -91,7 +97,9 @@ def read_write(item: object) -> Write:
     return Write(identifier, compare, values, restricted)
 
 
-def _read_quickly(items: Sequence[object], prefixes: tuple[str, ...]) -> list[Write] | None:
+def _read_quickly(
+    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]
+) -> list[Write] | None:
     """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
     try:
         identifiers, compares, values = zip(*items, strict=True)
@@ -107,8 +115,8 @@ def _read_quickly(items: Sequence[object], prefixes: tuple[str, ...]) -> list[Wr
     lines = b"\n".join((*identifiers, b""))
     if lines.count(b"\n") != len(identifiers) or _NORMAL_LINES.fullmatch(lines) is None:
         return None
-    for prefix in _prefixes(identifiers, lines):
-        if not permits(prefixes, prefix.decode()):
+    for prefix in map(bytes.decode, _prefixes(identifiers, lines)):
+        if not permits(prefixes, prefix) or cut(prefix) is not None:
             return None
     try:
         restricted = _restricted(values)

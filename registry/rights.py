@@ -40,6 +40,12 @@ OTHER_PREFIX: Final = Rule(
     "this key may not write below '{prefix}'",
     "该密钥无权写入前缀“{prefix}”",
 )
+DELEGATED: Final = Rule(
+    "rights.delegated",
+    Status.REFERRAL,
+    "'{prefix}' is served by another node, since '{child}' is delegated: register it there, or revoke the delegation",
+    "“{prefix}”由其他节点负责（“{child}”已授权）：请在该节点注册，或先撤销授权",
+)
 WHOLE_ZONE: Final = Rule(
     "rights.whole-zone",
     Status.NOT_PERMITTED,

@@ -51,6 +51,7 @@ from registry.rights import Rights
 from registry.session import Session
 from registry.statistics.starting import start_statistics
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.recent import RecentCounts
 
 DRAIN_SECONDS: Final = 5.0
 """How long a stopping registry waits for clients to take what was answered."""
@@ -121,8 +122,10 @@ async def open_registry(
     await asking.first()
     started = time.monotonic()
 
+    recent_counts = RecentCounts(store.counts)
+
     def status() -> dict[str, object]:
-        counts = store.counts()
+        counts = recent_counts()
         return {
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,

@@ -174,7 +174,7 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="write", reason="expected [18, rid, [write, …]]")
         if len(items) > MAX_WRITES:
             raise MessageError(TOO_MANY, operation="write", limit=MAX_WRITES, count=len(items))
-        intake = read_writes(items, self._prefixes)
+        intake = read_writes(items, self._prefixes, self._store.cut)
         return Batch(rid, intake.writes, intake.refused, len(items))
 
     # Reading --------------------------------------------------------------------------------------

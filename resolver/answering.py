@@ -42,7 +42,8 @@ from protocol.referrals import referral_payload
 from protocol.runs import Run
 from protocol.status import Status
 from registry.store.counters import OK, Tally, new_tally, number_of
-from registry.store.interface import Counts, Reader
+from registry.store.interface import Reader
+from registry.store.recent import RecentCounts
 
 PARTS: Final = 4
 """Parts of one response of :meth:`Answerer.run`: array head, echoed rid, status with the header of the body, body."""
@@ -66,9 +67,6 @@ class _OkHeads(dict[int, bytes]):
 
 
 _ok_head: Final = _OkHeads().__getitem__
-
-STATUS_SECONDS: Final = 1.0
-"""How old the counts in a status may be: they are summed over all prefixes, which must not be had at every request."""
 
 _MANY_OVERHEAD: Final = 64
 """Bytes of a resolve-many response around its items."""
@@ -130,8 +128,8 @@ class Answerer:
         self._facts = facts
         self._clock = clock
         self._tally = new_tally() if tally is None else tally
-        self._started = self._counted = time.monotonic()
-        self._counts: Counts | None = None
+        self._started = time.monotonic()
+        self._counts = RecentCounts(reader.counts)
         self._operations: dict[int, Callable[[int, tuple[object, ...]], bytes]] = {
             Op.RESOLVE: self._resolve,
             Op.RESOLVE_MANY: self._resolve_many,
@@ -320,10 +318,7 @@ class Answerer:
         return encode_response(rid, Status.OK, self._facts.chain) if below is None else below
 
     def _status(self, rid: int, arguments: tuple[object, ...]) -> bytes:
-        now = time.monotonic()
-        if self._counts is None or now - self._counted > STATUS_SECONDS:
-            self._counts, self._counted = self._reader.counts(), now
-        counts, facts = self._counts, self._facts
+        counts, facts = self._counts(), self._facts
         return encode_response(rid, Status.OK, {
             "role": facts.role,
             "zone": facts.zone,

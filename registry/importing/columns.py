@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -20,6 +21,9 @@ ALIASES: Final = {"网址": "URL", "产品名称": "NAME", "型号": "MODEL", "�
 """Usual Chinese column names and the types of their values; any other column's type is its name."""
 
 MAX_INDEX: Final = 0xFFFF_FFFF
+
+SHOWN_HEADERS: Final = 50
+"""Column names that an error lists; what has more is hardly a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
     (NDJSON).
     """
     names = [tidy(name) for name in header]
-    shown = ", ".join(name for name in names if name)
+    named = [name for name in names if name]
+    shown = ", ".join(named[:SHOWN_HEADERS]) + (", …" if len(named) > SHOWN_HEADERS else "")
     problems = [InvalidInput(rules.SAME_HEADER, header=name) for name in _repeated(names)]
     wishes = _read_wishes(options.columns, problems)
     identifier = _find_identifier(names, options, shown, problems)
@@ -103,7 +108,7 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    return [name for name, count in Counter(names).items() if name and count > 1]
 
 
 def _read_wishes(texts: Sequence[str], problems: list[InvalidInput]) -> dict[str, _Wish]:

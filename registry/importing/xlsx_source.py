@@ -37,6 +37,17 @@ from registry.importing.sources import (
 MAX_SHARED_BYTES: Final = 1 << 30
 """Bytes of the table of shared texts, unpacked: the one part of a workbook that is held in memory."""
 
+MAX_INFLATION: Final = 100
+"""How many times as large as it is in the file a part may be unpacked: Apache POI's default. Sheets of products come to
+a tenth of that. The text of one cell is held in memory, so 600 kB of workbook could take 2.8 GB."""
+
+LEAST_INFLATED_BYTES: Final = 64 << 20
+"""Up to this size a part may be packed as well as it likes."""
+
+MAX_ROWS: Final = 1_048_576
+"""Rows of a sheet: as many as spreadsheet programs have. Rows that are left out in between are read as empty ones, so
+one that is numbered a thousand million would keep an import busy for hours."""
+
 _EXACT: Final = 10**15
 """Whole numbers below it are exact in a spreadsheet (Excel specifications: 15 digits)."""
 
@@ -96,6 +107,8 @@ class XlsxSource:
                 self._total = sheet.max_row or 0
                 sheet.reset_dimensions()  # some programs write a wrong extent, which would hide columns
                 for row, cells in enumerate(sheet.iter_rows(), 1):
+                    if row > MAX_ROWS:
+                        raise InvalidInput(rules.BAD_WORKBOOK, path=str(self.path), reason=f"a row beyond {MAX_ROWS:,}")
                     self._done = row
                     if row > after:
                         yield (
@@ -115,6 +128,9 @@ class XlsxSource:
             for part in archive.infolist():
                 if part.filename.endswith("sharedStrings.xml") and part.file_size > MAX_SHARED_BYTES:
                     raise InvalidInput(rules.BAD_WORKBOOK, path=str(self.path), reason="more than 1 GiB of texts")
+                if part.file_size > max(LEAST_INFLATED_BYTES, MAX_INFLATION * part.compress_size):
+                    reason = f"{part.filename} unpacks to more than {MAX_INFLATION} times its size"
+                    raise InvalidInput(rules.BAD_WORKBOOK, path=str(self.path), reason=reason)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

@@ -104,7 +104,7 @@ class Recursion:
             known = zones.closest(key.partition(b"/")[0].decode(), now, overdue=True)
             zone = known.claim.child if known else zones.top
             then([Step(zone, "", True, 0.0, f"in the cache for another {entry[4] - now} s")])
-        elif len(self._waiting) >= MAX_ASKING:
+        elif len(self._tasks) >= MAX_ASKING:  # the traces among them, of which each is asked by itself
             then([])
         else:
             self.cache.counters.misses += 1
@@ -225,10 +225,10 @@ def answer_parts(evidence: Evidence, status: Status) -> Parts:
     before = bytes((Status.OK, 0x93)) + msgpack.packb(evidence.request)
     end: bytes = msgpack.packb(evidence.seal)
     header = _binary_header(len(response))
-    if response.startswith(_HEAD):
+    if response.startswith(_HEAD) and response.startswith(msgpack.packb(int(status)), _RID_END):
         plain = response[_RID_END:]
         return plain, before + header + response[:_RID_END], plain, end
-    # Another writer's way to encode a rid: the evidence stays as it is, and the plain answer is written anew.
+    # Another writer's way to encode rid or status: the evidence stays as it is, and the plain answer is written anew.
     _, _, payload = msgpack.unpackb(response, raw=True, use_list=False)
     plain = msgpack.packb(int(status)) + msgpack.packb(payload)
     return plain, before + header + response, b"", end

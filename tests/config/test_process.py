@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -21,10 +22,28 @@ import pytest
 import structlog
 import uvloop
 
-from config.process import bind, run, say_ready, set_up_log, settle_collector, software, stop_event
+from config.process import OPEN_FILES, bind, run, say_ready, set_up_log, settle_collector, software, stop_event
 from config.settings import LogSettings
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "then"), [(100, 200, 200), (100, 20_000, OPEN_FILES), (15_000, 20_000, 15_000)]
+)
+def test_as_many_open_files_as_may_be_and_are_of_use(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, then: int
+) -> None:
+    limits = [(soft, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.append(now))
+
+    async def main() -> None:
+        assert limits[-1] == (then, hard)
+
+    run(main())
+    assert len(limits) == 1 + (soft != then)
+
 
 # The loop and its end --------------------------------------------------------------------------------
 

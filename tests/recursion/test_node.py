@@ -22,7 +22,7 @@ from protocol.status import Status
 from protocol.trust import Verifier
 from registry.store.writes import ANY, Write
 from resolver.client import Client, UnverifiedClient
-from resolver.recursion import answering
+from resolver.recursion import answering, recursion
 from resolver.recursion.recursion import answer_parts
 from tests.recursion.tree import ENTERPRISE, PUMP, SECONDARY, TOP, RecursiveNode, Tree, province, recursive
 from tests.resolver.servers import LOOPS, NOW, Peer, ZoneKeys, put, run
@@ -287,6 +287,21 @@ def test_operations_beside_resolving(loop: str) -> None:
 
 
 @BOTH
+def test_traces_are_bounded_as_questions_are(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recursion, "MAX_ASKING", 5)
+
+    async def main() -> None:
+        async with province() as tree, recursive(tree) as node, peer(node) as client:
+            await client.ask(Op.RESOLVE, PUMP.encode())
+            names = [f"{ENTERPRISE}/none-{number}".encode() for number in range(30)]
+            client.writer.write(b"".join(client.exchange.ask(Op.TRACE, name)[1] for name in names))
+            steps = [len(reply.payload) for reply in await client.take(30)]  # type: ignore[arg-type]
+            assert (steps.count(0), len(steps)) == (25, 30)
+
+    run(main(), loop)
+
+
+@BOTH
 def test_steps(loop: str) -> None:
     async def main() -> None:
         async with province() as tree, recursive(tree) as node:
@@ -393,9 +408,11 @@ def test_a_client_with_another_anchor_gets_nothing(loop: str) -> None:
 
 def test_evidence_in_another_writers_words() -> None:
     """An authority may encode a response in any form of MessagePack: its bytes are relayed as they are."""
-
-    response = b"\xdc\x00\x03\xcd\x00\x07\xcc\x64\xcd\x01\x2c"  # array 16, rid 7 in two bytes, 100, 300
-    parts = answer_parts(Evidence(encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"), Status.NOT_FOUND)
-    assert parts[0] == b"\x64\xcd\x01\x2c"
-    [(message, _)] = split(b"\x93\x07" + b"".join(parts[1:]))
-    assert message == (7, 0, (encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"))
+    for response in (
+        b"\xdc\x00\x03\xcd\x00\x07\xcc\x64\xcd\x01\x2c",  # array 16, rid 7 in two bytes, 100, 300
+        b"\x93\xcf" + (7).to_bytes(8, "big") + b"\xcc\x64\xcd\x01\x2c",  # 100 in two bytes
+    ):
+        parts = answer_parts(Evidence(encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"), Status.NOT_FOUND)
+        assert parts[0] == b"\x64\xcd\x01\x2c"
+        [(message, _)] = split(b"\x93\x07" + b"".join(parts[1:]))
+        assert message == (7, 0, (encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"))

@@ -35,6 +35,7 @@ from registry.session import Batch, Session
 from registry.store.feed import FeedPage
 from registry.store.interface import STORE_FAILED, STORE_FULL, flat
 from registry.store.memory import MemoryStore
+from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ABSENT, ANY, Write
 from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, values, withdraw
 
@@ -276,6 +277,8 @@ MALFORMED_ITEMS: Final[list[tuple[object, str]]] = [
     ((b"88.118.1/x", -1, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1 << 63, values()), "message.bad-arguments"),
     ((b"88.118.1/x", 1.5, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", False, values()), "message.bad-arguments"),
+    ((b"88.118.1/x", True, None), "message.bad-arguments"),
     ((b"88.118.1/x", b"1", values()), "message.bad-arguments"),
     ((b"88.118.1/x", None, 1), "message.bad-arguments"),
     ((b"88.118.1/x", None, {}), "message.bad-arguments"),
@@ -392,6 +395,24 @@ def test_write_with_other_arguments(owner: Session, arguments: tuple[object, ...
     assert rule_of(response) == "message.bad-arguments"
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 40])
+def test_nothing_is_registered_below_a_delegated_prefix(store: MemoryStore, owner: Session, count: int) -> None:
+    """In a batch that is looked at one by one, and in one that is read as a whole: those beside it are carried out."""
+    write(owner, store, (b"88.118.1/old", None, values("v")))
+    store.apply([system_write(DELEGATIONS, "88.118.1", {"DELEGATION": b"signed"})], 50)
+    for prefix in ("88.118.1", "88.118.1.7"):
+        inside = [(f"{prefix}/{i}".encode(), None, values("v")) for i in range(count)]
+        beside = [(f"88.118.10/{prefix}{i}".encode(), None, values("v")) for i in range(count)]
+        outcomes = write(owner, store, *inside, *beside)
+        details = {b"prefix": prefix.encode(), b"child": b"88.118.1"}
+        assert outcomes[:count] == [(Status.REFERRAL, (b"rights.delegated", details), False)] * count
+        assert outcomes[count:] == [(Status.OK, 1, True)] * count
+        assert all(store.find(item[0]) is None for item in inside)
+    assert write(owner, store, (b"88.118.1/old", None, None)) == [(Status.OK, 2, True)], "it may be cleared away"
+    store.apply([system_write(DELEGATIONS, "88.118.1", None)], 50)
+    assert write(owner, store, (b"88.118.1/0", None, values("v"))) == [(Status.OK, 1, True)]
+
+
 def test_the_store_cannot(owner: Session) -> None:
     batch = answer(owner, Op.WRITE, [GOOD_ITEM, None])
     assert isinstance(batch, Batch)
@@ -439,11 +460,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"))
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"))
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -455,10 +476,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",))
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",)).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------

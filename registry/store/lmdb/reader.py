@@ -315,9 +315,7 @@ class LmdbReader:
             raise StoreError(BAD_CURSOR)
         txn = self._begun()
         with txn.cursor(self._tables.prefixes) as rows:
-            for name, row in _prefixes_below(rows, prefix.encode()):
-                if name < after_prefix:
-                    continue
+            for name, row in _prefixes_below(rows, prefix.encode(), after_prefix):
                 number = decode_row(row).number.to_bytes(NUMBER_BYTES, "big")
                 # The byte behind the suffix is the least key that comes after it.
                 start = number + after_suffix + b"\x00" if name == after_prefix else number
@@ -330,9 +328,9 @@ class LmdbReader:
                         yield name + b"/" + key[NUMBER_BYTES:], stored
 
 
-def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of a prefix and of those below it, in order of their names."""
-    if not rows.set_range(prefix):
+def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes, least: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The rows of a prefix and of those below it, in order of their names, from ``least`` on."""
+    if not rows.set_range(max(prefix, least)[:MAX_KEY_BYTES]):
         return
     zone = prefix.decode()
     for name, row in rows:

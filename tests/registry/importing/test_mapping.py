@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -97,6 +98,18 @@ def test_other_problems_of_columns() -> None:
     assert problems(("id", "URL"), identifier_column="code") == [rules.UNKNOWN_HEADER]
     assert problems(("id", "URL"), columns=("URL=:5",)) == [rules.BAD_COLUMN_OPTION]
     assert problems(("id", *(f"c{number}" for number in range(1_001)))) == [rules.TOO_MANY_COLUMNS]
+
+
+def test_a_hundred_thousand_columns_are_refused_at_once_and_shown_in_part() -> None:
+    """To count each name among all took minutes."""
+    begun = time.perf_counter()
+    with pytest.raises(MappingError) as caught:
+        plan_columns([*(f"c{number}" for number in range(100_000)), "c7"], ImportOptions())
+    assert time.perf_counter() - begun < 5
+    found = [problem.rule for problem in caught.value.problems]
+    assert found == [rules.SAME_HEADER, rules.NO_IDENTIFIER_COLUMN, rules.TOO_MANY_COLUMNS]
+    assert len(str(caught.value)) < 1_000
+    assert "c49, …" in str(caught.value)
 
 
 def test_a_prefix_stands_before_bare_suffixes() -> None:

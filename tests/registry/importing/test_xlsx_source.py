@@ -117,3 +117,41 @@ def test_what_is_no_workbook_is_refused(path: Path, kind: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read(path)
     assert caught.value.rule is rules.BAD_WORKBOOK
+
+
+def test_a_row_numbered_beyond_all_sheets_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows left out before it would be read as empty ones, for hours."""
+    monkeypatch.setattr("registry.importing.xlsx_source.MAX_ROWS", 1_000)
+    save(path, ("id", "URL"), ("a/1", "u"))
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    for number, ends_well in ((1_000, True), (1_000_000_000, False)):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in parts.items():
+                archive.writestr(name, data.replace(b'<row r="2"', b'<row r="%d"' % number) if name == sheet else data)
+        if ends_well:
+            assert read(path)[-1] == (number, ["a/1", "u"])
+        else:
+            with pytest.raises(InvalidInput) as caught:
+                read(path)
+            assert caught.value.rule is rules.BAD_WORKBOOK
+            assert "a row beyond" in str(caught.value)
+
+
+def test_a_sheet_that_is_packed_like_no_sheet_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.importing.xlsx_source.LEAST_INFLATED_BYTES", 100_000)
+    for length, ends_well in ((30_000, True), (2_000_000, False)):
+        save(path, ("id", "URL"), ("a/1", "u"))
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in parts.items():
+                archive.writestr(name, data.replace(b"</row>", b" " * length + b"</row>"))
+        if ends_well:
+            assert read(path) == [(2, ["a/1", "u"])]
+        else:
+            with pytest.raises(InvalidInput) as caught:
+                read(path)
+            assert caught.value.rule is rules.BAD_WORKBOOK
+            assert "unpacks to more than 100 times" in str(caught.value)

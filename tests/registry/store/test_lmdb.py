@@ -12,6 +12,7 @@ from typing import Final
 import lmdb
 import pytest
 
+import protocol.identifiers
 from protocol.errors import Rule, StoreError
 from protocol.records import State, Value, encode_body, encode_values, public_body, split_body
 from protocol.status import Status
@@ -552,6 +553,23 @@ def test_more_spellings_than_are_remembered(store: LmdbStore, path: Path, monkey
         assert reader.get(spelling + b"/x") is not None
         assert spelling in reader._numbers
     reader.close()
+
+
+def test_a_page_begins_where_its_cursor_says(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not go through the prefixes before: anybody may give the cursor, and these took a worker 300 ms."""
+    store.apply([put(f"88.{i:03}/x") for i in range(500)], 1)
+    looked_at = []
+
+    def covers(zone: str, prefix: str) -> bool:
+        looked_at.append(prefix)
+        return protocol.identifiers.covers(zone, prefix)
+
+    monkeypatch.setattr("registry.store.lmdb.reader.covers", covers)
+    for cursor, found in ((b"88.497/x", [b"88.498/x", b"88.499/x"]), (b"88.499/x", []), (b"\xff/x", []), (b"87/x", 5)):
+        looked_at.clear()
+        page = store.scan("88", cursor, 5)
+        assert [entry.identifier for entry in page.entries] == found or len(page.entries) == found
+        assert len(looked_at) <= 6
 
 
 # Opening ---------------------------------------------------------------------------------------------
