@@ -53,7 +53,7 @@ def make_node(
     """Make a node in ``directory`` and return its configuration file. ``more`` are values (TOML) of further options,
     ``section.option``. Raises :class:`SettingsError`; where something went wrong the directory is as it was."""
     zone = normal_zone_text(prefix) if role == "top" else normal_prefix_text(prefix)
-    with _filling(directory):
+    with filling(directory):
         zone_key = _make_key(directory / ZONE_KEY)
         writer_key = _make_key(directory / WRITER_KEY)
         name = f"{role}-{zone or 'root'}"[:64]
@@ -92,7 +92,7 @@ def make_recursive(
     :class:`SettingsError`, :class:`~config.keyfiles.BadKeyFile`."""
     top = read_anchor(anchor)
     addresses = [str(parse_address(root)) for root in roots]
-    with _filling(directory):
+    with filling(directory):
         zone_key = _make_key(directory / ZONE_KEY)
         name = "recursive"
         OnlineKeys(directory / "keys/online.pem", directory / "keys/online.statement").make_first(
@@ -113,7 +113,7 @@ def make_recursive(
 
 
 @contextlib.contextmanager
-def _filling(directory: Path) -> Iterator[None]:
+def filling(directory: Path) -> Iterator[None]:
     """A new or empty directory, with one for keys in it, to be filled; where something goes wrong nothing is left in
     it, so that the same command can be given again. Raises :class:`SettingsError`."""
     try:

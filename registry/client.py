@@ -83,14 +83,23 @@ class RegistryClient:
     several tasks."""
 
     def __init__(
-        self, host: str, port: int, *, anchor: TrustAnchor | Verifier, key: SigningKey | None, timeout: float = 60.0
+        self,
+        host: str,
+        port: int,
+        *,
+        anchor: TrustAnchor | Verifier,
+        key: SigningKey | None,
+        timeout: float = 60.0,
+        at_copy: bool = False,
     ) -> None:
+        """``at_copy``: the key is one of the zone, and the registry a copy's, which must not learn to write with it."""
         self._host = host
         self._port = port
         # Several connections may share what is verified.
         verifier = anchor if isinstance(anchor, Verifier) else Verifier(anchor)
         self._key = key
         self._timeout = timeout
+        self._at_copy = at_copy
         self._exchange = Exchange(verifier, random.getrandbits(63))
         self._waiting: dict[int, asyncio.Future[UnprovenReply]] = {}
         self._failure: BiaoshiError | None = None
@@ -125,7 +134,7 @@ class RegistryClient:
         nonce = (await self._ask(Op.AUTHENTICATE, public.algorithm, public.raw)).payload
         if not isinstance(nonce, bytes):
             raise MessageError(BAD_REPLY, operation="authenticate")
-        proof = self._key.sign(challenge_bytes(chain.proof.zone.prefix, nonce))
+        proof = self._key.sign(challenge_bytes(chain.proof.zone.prefix, nonce, at_copy=self._at_copy))
         granted = (await self._ask(Op.PROVE, proof)).payload
         if not isinstance(granted, tuple):
             raise MessageError(BAD_REPLY, operation="prove")

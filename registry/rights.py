@@ -13,6 +13,8 @@ from registry.followers import Followers
 
 CHALLENGE_BYTES: Final = 32
 PROVE_CONTEXT: Final = b"biaoshi prove 1\x00"
+COPY_CONTEXT: Final = b"biaoshi prove at copy 1\x00"
+"""For a key of the zone at a copy: what it signs there is of no use at the zone's own registry, where it may write."""
 
 UNKNOWN_KEY: Final = Rule(
     "rights.unknown-key",
@@ -79,6 +81,8 @@ class Rights:
         self._zone = zone
         self.followers = followers or Followers({})
         self.vouched: Mapping[str, bytes] = {}
+        self.at_copy: frozenset[PublicKey] = frozenset()
+        """Keys of the zone itself, where this is the door of a copy."""
         self.take_up(zone_keys)
 
     def take_up(self, zone_keys: Iterable[PublicKey]) -> None:
@@ -101,8 +105,9 @@ def permits(prefixes: tuple[str, ...], prefix: str) -> bool:
     return any(covers(one, prefix) for one in prefixes)
 
 
-def challenge_bytes(zone: str, nonce: bytes) -> bytes:
+def challenge_bytes(zone: str, nonce: bytes, *, at_copy: bool = False) -> bytes:
     """What a key signs to prove itself: context, length and name of the node's zone, nonce. The zone is in it so that
-    a node cannot pass on another node's challenge."""
+    a node cannot pass on another node's challenge; and as copies are of the same zone, a key of the zone has another
+    context there (``at_copy``)."""
     name = zone.encode()
-    return PROVE_CONTEXT + bytes((len(name),)) + name + nonce
+    return (COPY_CONTEXT if at_copy else PROVE_CONTEXT) + bytes((len(name),)) + name + nonce

@@ -157,7 +157,8 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="prove", reason="expected [17, rid, signature]")
         key, nonce = self._claimed, self._nonce
         self._claimed, self._nonce = None, b""  # a challenge serves once
-        if key is None or not key.verifies(signature, challenge_bytes(self._facts.zone, nonce)):
+        challenge = challenge_bytes(self._facts.zone, nonce, at_copy=key in self._rights.at_copy)
+        if key is None or not key.verifies(signature, challenge):
             raise Refused(NO_PROOF, Status.NOT_AUTHENTICATED)
         self._prefixes, self._follower = self._rights.prefixes(key), self._rights.followers.name(key)
         return encode_response(rid, Status.OK, list(self._prefixes))

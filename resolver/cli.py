@@ -254,10 +254,18 @@ def status(
         if name.endswith("_ends"):
             value = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(value))) if value else "-"
         text = f"{value:,}" if isinstance(value, int) and name != "worker" else value or "(root)"
-        print(f"{padded(names.get(name, name.replace('_', ' ')), 15)} {text}")
+        print(f"{padded(names.get(name) or _label(name), 15)} {text}")
     for rule in concerns:
         ends = shown["online_key_ends" if "online" in rule else "delegation_ends"]
         print(f"! {render(rule, {'days': max(0, int(int(ends) - time.time()) // 86_400)}, language())}")
+
+
+def _label(name: str) -> str:
+    """What a line of the status is called that is not the same for all nodes."""
+    behind, _, follower = name.partition("_")
+    if language() == "zh" and behind == "behind":
+        return f"落后 {follower}"
+    return name.replace("_", " ")
 
 
 _STATUS_ZH = {
@@ -265,7 +273,7 @@ _STATUS_ZH = {
     "changes": "变更数", "hits": "缓存命中", "misses": "缓存未命中", "stale": "过期应答", "prefetches": "预取",
     "evictions": "淘汰", "answers": "缓存应答数", "stale_answers": "过期保留数", "cache_bytes": "缓存字节",
     "delegations": "已知授权", "asking": "查询中", "store_bytes": "存储字节", "uptime_s": "运行秒数", "worker": "进程",
-    "online_key_ends": "在线密钥到期", "delegation_ends": "授权到期",
+    "put_back": "持有更多变更者", "online_key_ends": "在线密钥到期", "delegation_ends": "授权到期",
 }  # fmt: skip
 
 

@@ -40,12 +40,15 @@ LOOK_SECONDS: Final = 0.5
 
 
 class Copy:
-    """The doors of one zone; ``view`` are the settings of its copy."""
+    """The doors of one zone; ``view`` are the settings of its copy, ``cache_bytes`` is for what was read lately."""
 
-    def __init__(self, view: Settings, port: int, tally: Tally, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, view: Settings, port: int, cache_bytes: int, tally: Tally, log: structlog.stdlib.BoundLogger
+    ) -> None:
         self._view = view
         self._zone = view.node.prefix
         self._port = port
+        self._cache_bytes = cache_bytes
         self._tally = tally
         self._log = log.bind(zone=self._zone)
         self._reader: LmdbReader | None = None
@@ -58,7 +61,7 @@ class Copy:
             return
         try:
             own = read_own_keys(self._view, self._zone)
-            reader = self._reader = self._reader or LmdbReader(self._view.store_path)
+            reader = self._reader = self._reader or LmdbReader(self._view.store_path, cache_bytes=self._cache_bytes)
             reader.rest()
             whole = reader.standing().whole
             reader.rest()
@@ -105,7 +108,8 @@ async def serve(settings: Settings, ports: Sequence[int]) -> None:
     stop_with_supervisor(stop)
     tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
     views = map(settings.copy_of, settings.zones)
-    copies = [Copy(view, port, tally, log) for view, port in zip(views, ports, strict=True)]
+    cache_bytes = settings.resolver.cache_bytes // (settings.resolver.workers * max(1, len(ports)))
+    copies = [Copy(view, port, cache_bytes, tally, log) for view, port in zip(views, ports, strict=True)]
 
     def take_up() -> None:
         for copy in copies:

@@ -216,7 +216,8 @@ async def _restore(
     else:
         anchor = TrustAnchor.parse(*read_anchor(settings.path("anchor.toml")))
     address = parse_address(server, DEFAULT_PORT + 1)
-    return await restore_from_server(settings, address, anchor, signer, incomplete=incomplete)
+    of_zone = key is None or signer.public in keys
+    return await restore_from_server(settings, address, anchor, signer, of_zone=of_zone, incomplete=incomplete)
 
 
 def add_commands(main: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from biaoshi.custody.vouching import VouchRequest, write_request
+from biaoshi.making import CANNOT_WRITE, CONFIG_NAME, filling
 from config.keyfiles import make_private_directory, make_seed, read_anchor, read_secret, write_anchor, write_secret
 from config.load import load_settings, template, toml_string
 from config.settings import Settings, ZoneSettings
@@ -23,15 +24,6 @@ from registry.store.lmdb.writer import LmdbStore
 FIRST_PORT: Final = DEFAULT_PORT + 10
 """The port of the first zone: behind those of other nodes on the same machine."""
 
-NOT_EMPTY: Final = Rule(
-    "custody.not-empty",
-    Status.SETTINGS,
-    "{path} is not empty; a node is made in a new or empty directory",
-    "{path} 不是空目录，请在新建或空的目录中创建节点",
-)
-CANNOT_WRITE: Final = Rule(
-    "custody.cannot-write", Status.SETTINGS, "{path} cannot be written: {reason}", "{path} 无法写入：{reason}"
-)
 THERE_ALREADY: Final = Rule(
     "custody.there-already",
     Status.SETTINGS,
@@ -62,16 +54,11 @@ class Prepared(NamedTuple):
 
 def make_custody(directory: Path) -> Path:
     """Make a custody node without zones and return its configuration file. Raises :class:`SettingsError`,
-    :class:`~config.keyfiles.BadKeyFile`."""
-    try:
-        if directory.exists() and any(directory.iterdir()):
-            raise SettingsError(NOT_EMPTY, path=str(directory))
-        make_private_directory(directory / "keys")
+    :class:`~config.keyfiles.BadKeyFile`; where something went wrong the directory is as it was."""
+    with filling(directory):
         write_secret(directory / "keys/follower.pem", make_seed())
-        path = directory / "biaoshi.toml"
+        path = directory / CONFIG_NAME
         path.write_text(template("custody"), "utf-8")
-    except OSError as error:
-        raise SettingsError(CANNOT_WRITE, path=str(directory), reason=error.strerror or str(error)) from error
     return path
 
 

@@ -62,10 +62,17 @@ class Restored(NamedTuple):
 
 
 async def restore_from_server(
-    settings: Settings, address: Address, anchor: TrustAnchor, key: SigningKey, *, incomplete: bool = False
+    settings: Settings,
+    address: Address,
+    anchor: TrustAnchor,
+    key: SigningKey,
+    *,
+    of_zone: bool = True,
+    incomplete: bool = False,
 ) -> Restored:
-    """Rebuild a node's store from the door of a copy. Raises :class:`~protocol.errors.BiaoshiError`."""
-    async with RegistryClient(address.host, address.port, anchor=anchor, key=key) as client:
+    """Rebuild a node's store from the door of a copy, with a key of the zone, or of a follower there (not
+    ``of_zone``). Raises :class:`~protocol.errors.BiaoshiError`."""
+    async with RegistryClient(address.host, address.port, anchor=anchor, key=key, at_copy=of_zone) as client:
         zone = settings.node.prefix.encode().upper().decode()
         if client.zone.prefix != zone:
             raise NotVerified(OTHER_ZONE, zone=client.zone.prefix, expected=zone)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from biaoshi.custody.making import custody_settings
+from biaoshi.making import CONFIG_NAME
 from config.keyfiles import read_anchor
 from config.load import BadConfiguration
 from config.places import anchor_path
@@ -32,7 +33,7 @@ def is_custody(node: Path | None) -> bool:
     if node is None:
         return False
     try:
-        custody_settings(node / "biaoshi.toml")
+        custody_settings(node / CONFIG_NAME)
     except (BiaoshiError, BadConfiguration):
         return False
     return True
@@ -41,7 +42,7 @@ def is_custody(node: Path | None) -> bool:
 def statuses(node: Path) -> list[dict[str, Any]]:
     """For each zone what its copy says; ``error`` where it says nothing. Raises
     :class:`~config.keyfiles.BadKeyFile`."""
-    settings = custody_settings(node / "biaoshi.toml")
+    settings = custody_settings(node / CONFIG_NAME)
     try:
         doors = json.loads(settings.run_path.read_text("utf-8"))["zones"]
     except (OSError, ValueError, KeyError):

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -32,10 +33,10 @@ from registry.session import Session
 from registry.store.interface import STORE_FAILED, Store
 from registry.store.writes import Outcome, Write
 
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS: Final = 5.0
 """How long a closing door waits for clients to take what was answered."""
 
-OF_THE_ZONE = "(zone)"
+OF_THE_ZONE: Final = "(zone)"
 """The name under which the keys of the zone itself follow."""
 
 
@@ -128,7 +129,9 @@ class CopyDoor:
 
     def _admit_zone(self) -> None:
         zone = self._identity.zone(int(time.time()))
-        self._followers.admit({**dict.fromkeys(zone.keys if zone else (), OF_THE_ZONE), **self._listed})
+        keys = zone.keys if zone else ()
+        self._followers.admit({**self._listed, **dict.fromkeys(keys, OF_THE_ZONE)})
+        self._rights.at_copy = frozenset(keys)
 
     def _new_session(self) -> Session:
         assert self._facts is not None

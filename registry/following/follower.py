@@ -29,7 +29,7 @@ from registry.store.interface import Store
 WAIT_MS: Final = 20_000
 """How long a question waits for news."""
 
-REFRESH_SECONDS: Final = 60.0
+REFRESH_SECONDS: Final = 10.0
 """How often chain and statement are asked for anew: how soon a new delegation is shown by those who answer."""
 
 FIRST_REFRESH_SECONDS: Final = 2.0
@@ -135,8 +135,7 @@ class Follower:
         return True
 
     async def _follow(self, client: RegistryClient) -> None:
-        if client.zone.prefix != self._zone:
-            raise NotVerified(OTHER_ZONE, zone=client.zone.prefix, expected=self._zone)
+        self._check_zone(client)
         self._refresh_at = 0.0
         await self._refresh(client)
         standing = self._store.standing()
@@ -150,11 +149,16 @@ class Follower:
             try:
                 held = await self._take(page)
                 await self._refresh(client)
+                self._check_zone(client)  # which may have shown another chain
                 page = await (coming or self._next(client, page, held, self._wait_ms))
             finally:
                 if coming is not None:
                     coming.cancel()
                     coming.add_done_callback(_forget)
+
+    def _check_zone(self, client: RegistryClient) -> None:
+        if client.zone.prefix != self._zone:
+            raise NotVerified(OTHER_ZONE, zone=client.zone.prefix, expected=self._zone)
 
     @staticmethod
     async def _next(client: RegistryClient, page: FeedPage, held: int, wait_ms: int) -> FeedPage:

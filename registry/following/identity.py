@@ -7,19 +7,33 @@ connection on which it has proven its key, and believes it only as any stranger 
 
 from __future__ import annotations
 
+from typing import Final
+
 from config.keyfiles import make_private_directory, read_delegations, read_secret, write_whole
 from config.settings import Settings
-from protocol.errors import BiaoshiError
+from protocol.errors import BiaoshiError, NotVerified, Rule
 from protocol.node import check_own_key
 from protocol.signatures import PublicKey, SigningKey
 from protocol.statements import OnlineKey
+from protocol.status import Status
 from protocol.trust import TrustAnchor, Zone, verify_online_keys, verify_zone
+
+OTHER_KEY: Final = Rule(
+    "following.other-key",
+    Status.NOT_VERIFIED,
+    "the zone's statement is for the online key {given}, and this node answers with {key}: sign the request that "
+    "'biaoshi custody add' has written, and list that key under [[registry.followers]], online",
+    "区域的声明针对在线密钥 {given}，而本节点使用 {key}：请签发 biaoshi custody add 生成的申请，"
+    "并在 [[registry.followers]] 的 online 中列出该公钥",
+)
 
 
 def judge_statement(statement: bytes, zone: Zone, key: PublicKey, now: int) -> OnlineKey:
     """Verify a zone's statement for this online key as of ``now`` (seconds). Raises
     :class:`~protocol.errors.NotVerified`, :class:`~protocol.errors.MessageError`."""
-    verify_online_keys(zone, (statement,))
+    [claim] = verify_online_keys(zone, (statement,))
+    if claim.key != key:
+        raise NotVerified(OTHER_KEY, given=str(claim.key), key=str(key))
     return check_own_key(statement, key, zone.prefix, now)
 
 

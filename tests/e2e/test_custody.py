@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -20,10 +21,12 @@ import pytest
 from config.keyfiles import read_anchor, read_secret
 from config.load import put_option
 from config.process import bind
+from protocol.errors import BiaoshiError
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
+from registry.store.feed import Position
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.writes import Write
 from resolver.client import SyncClient
@@ -83,8 +86,8 @@ class Place:
         self.own_anchor = TrustAnchor.parse(*read_anchor(self.anchor))
         self.key = SigningKey(read_secret(self.secondary.directory / "keys/writer.pem"))
 
-    def prepare(self) -> None:
-        """What the operators do, by the words of ``custody add``."""
+    def add(self) -> None:
+        """Prepare the zone, by the words of ``custody add``."""
         registry = f"{HOST}:{self.registry_port}"
         added = run("custody", "add", "88.118", "--server", registry, "--anchor", self.anchor,
                     "--port", self.copy_port, "--config", self.custody.config)  # fmt: skip
@@ -95,8 +98,20 @@ class Place:
         entry = added.out[added.out.index("[[registry.followers]]") :]
         config = self.secondary.config.read_text("utf-8").replace("\n[statistics]\n", f"\n{entry}\n[statistics]\n")
         self.secondary.config.write_text(config, "utf-8")
-        for node in (self.top, self.secondary, self.custody):
-            node.start()
+
+    def follow(self) -> None:
+        """Have the zone followed."""
+        self.add()
+        self.secondary.start()
+        self.custody.start()
+
+    def when_followed(self) -> None:
+        """Wait until the copy is whole and its door is open."""
+        until(lambda: self.custody.copy().get("state") == "following", "the copy follows")
+
+    def delegate(self) -> None:
+        """The top delegates the zone to its node, and behind that to the custody node."""
+        self.top.start()
         request = self.top.directory / "request"
         for command in (
             ("request", "--config", self.secondary.config, "--address", f"{HOST}:{self.secondary_port}",
@@ -124,9 +139,16 @@ class Place:
         with closing(LmdbReader(path)) as reader:
             return everything(reader)
 
+    def end(self, node: Node) -> Position:
+        """Where a node's feed ends, that of the copy of the custody node."""
+        path = node.directory / ("store/zones/88.118" if node is self.custody else "store")
+        with closing(LmdbReader(path)) as reader:
+            return reader.standing().end
+
     def level(self) -> None:
-        """Wait until the copy has all that the secondary has."""
-        until(lambda: self.store(self.custody) == self.store(self.secondary), "the copy is level")
+        """Wait until the copy is where the secondary is: then it has the same records, and no change twice."""
+        until(lambda: self.end(self.custody) == self.end(self.secondary), "the copy is level")
+        assert self.store(self.custody) == self.store(self.secondary)
 
     def resolve(self, name: str) -> str:
         """Resolve from the top down; the node that sealed the answer."""
@@ -136,6 +158,13 @@ class Place:
         assert answer.found, answer
         assert answer.proof.zone.prefix == "88.118"
         return answer.proof.key.node
+
+    def answers_with_its_chain(self) -> bool:
+        """Whether the custody node shows the delegation of the zone by now."""
+        anchor = TrustAnchor.parse(*read_anchor(self.top.directory / "anchor.toml"))
+        with contextlib.suppress(BiaoshiError), SyncClient(f"{HOST}:{self.copy_port}", anchor=anchor) as client:
+            return client.resolve("88.118.1/N000007").found
+        return False
 
     def kill_secondary(self) -> None:
         """All of it, at one moment."""
@@ -162,7 +191,8 @@ def restore(place: Place, *source: object) -> Outcome:
 
 
 def test_a_zone_lives_on_in_custody(place: Place) -> None:
-    place.prepare()
+    place.follow()
+    place.delegate()
     draw = random.Random(1)
     place.write(ascending("88.118.1", range(3_000)))
 
@@ -175,8 +205,10 @@ def test_a_zone_lives_on_in_custody(place: Place) -> None:
         os.kill(victim, signal.SIGKILL)
         until(lambda gone=victim: runs_again(place.custody, gone), "it is started again")  # type: ignore[misc]
     place.level()
-    until(lambda: place.custody.copy().get("state") == "following", "the copy follows")
+    place.when_followed()
     assert place.resolve("88.118.1/N000007") == "secondary-88.118"
+
+    until(place.answers_with_its_chain, "the copy shows the zone's chain")
 
     # The secondary is gone with its disk: clients come here, and the zone gets its store back.
     before = place.store(place.secondary)
@@ -218,6 +250,70 @@ def test_a_zone_lives_on_in_custody(place: Place) -> None:
     place.secondary.start()
     assert place.secondary.run("register", "88.118.4/x", "-v", "URL=x").code == 0
     place.level()
+
+
+def test_what_custody_acknowledged_survives_the_disk(place: Place) -> None:
+    """The secondary and its disk are gone at the very moment: all that was acknowledged is there again."""
+    put_option(place.secondary.config, "registry.acknowledge", '"custody"')
+    place.follow()
+    acknowledged: set[bytes] = set()
+
+    async def write(number: int) -> None:
+        async with RegistryClient(HOST, place.registry_port, anchor=place.own_anchor, key=place.key) as client:
+            for count in range(100_000):
+                batch = [put(f"88.118.{number}/{count}-{i}") for i in range(count % 4 + 1)]
+                outcomes = await client.write(batch)
+                assert {outcome.status for outcome in outcomes} == {Status.OK}
+                acknowledged.update(one.identifier for one in batch)
+
+    async def main() -> None:
+        writers = [asyncio.create_task(write(number)) for number in range(8)]
+        async with asyncio.timeout(SECONDS):
+            while len(acknowledged) < 500:  # noqa: ASYNC110 - writers, which tell nobody
+                await asyncio.sleep(0.01)
+        place.kill_secondary()
+        await asyncio.gather(*writers, return_exceptions=True)
+
+    place.when_followed()
+    asyncio.run(main())
+    shutil.rmtree(place.secondary.directory / "store")
+    assert restore(place, "--server", f"{HOST}:{place.copy_registry_port}").code == 0
+    assert acknowledged <= place.store(place.secondary).keys()
+
+
+def test_a_zone_key_that_is_elsewhere(place: Place, tmp_path: Path) -> None:
+    """A statement by files, without a connection; and for what is not for this zone, or not by it."""
+    shutil.move(place.secondary.directory / "keys/zone.pem", tmp_path / "zone.pem")
+    place.add()
+    request = place.custody.directory / "keys/zones/88.118/vouch.request"
+    answer = tmp_path / "answer"
+    signed = run("vouch", request, "--config", place.secondary.config, "--zone-key", tmp_path / "zone.pem",
+                 "--out", answer)  # fmt: skip
+    assert signed.code == 0, signed.err
+    assert signed.out.startswith(str(answer))
+    assert "[[registry.followers]]" not in signed.out, "it is listed already"
+    foreign = run("vouch", request, "--config", place.top.config)
+    assert foreign.code == Exit.SETTINGS
+    assert "for the zone" in foreign.err
+    other_key = run("vouch", request, "--config", place.secondary.config, "--zone-key",
+                    place.top.directory / "keys/zone.pem")  # fmt: skip
+    assert other_key.code == Exit.SETTINGS
+
+    def accept(path: Path) -> Outcome:
+        return run("custody", "accept", path, "--config", place.custody.config)
+
+    statement = place.custody.directory / "keys/zones/88.118/online.statement"
+    assert accept(place.secondary.directory / "keys/online.statement").code == Exit.NOT_VERIFIED
+    assert not statement.exists()
+    taken = accept(answer)
+    assert taken.code == 0, taken.err
+    assert statement.read_bytes() == answer.read_bytes()
+    listed = run("vouch", "--config", place.secondary.config, "--zone-key", tmp_path / "zone.pem")
+    assert listed.code == 0
+    assert (place.secondary.directory / "keys/followers/custody-1.statement").exists()
+    shown = place.custody.run("status", env={"BIAOSHI_LANG": "zh"})
+    assert "88.118" in shown.out
+    assert "无法连接" in shown.out
 
 
 def runs_again(node: Node, other_than: int) -> bool:

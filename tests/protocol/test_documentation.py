@@ -16,7 +16,7 @@ from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
 from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
 from registry.codes import ASK_CONTEXT, KEY_CONTEXT
-from registry.rights import PROVE_CONTEXT
+from registry.rights import COPY_CONTEXT, PROVE_CONTEXT
 from tests.protocol import plain
 from tests.protocol.documentation import PAGE, limits_table, status_table
 from tests.vectors.actors import SECONDARY
@@ -58,6 +58,7 @@ def test_contexts() -> None:
         ONLINE_KEY_CONTEXT,
         REQUEST_CONTEXT,
         PROVE_CONTEXT,
+        COPY_CONTEXT,
         ASK_CONTEXT,
         KEY_CONTEXT,
         SUCCESSION_CONTEXT,

@@ -17,7 +17,7 @@ from registry.store.interface import STORE_FULL
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
 from registry.store.writes import ABSENT, Outcome, Write
-from tests.registry.store.builders import ascending, check_agreement, put, values, versions
+from tests.registry.store.builders import ascending, check_agreement, everything, put, values, versions
 
 SECONDS: Final = 10.0
 """After which a test gives up waiting."""
@@ -267,3 +267,36 @@ def test_writers_on_many_threads(tmp_path: Path) -> None:
         assert versions(result) == [1] * (BULK_LEAST if number == 7 else writer + 1)
     assert len(check_agreement(store)) == sum(map(len, results.values()))  # type: ignore[arg-type]
     store.close()
+
+
+# Between transactions ---------------------------------------------------------------------------------
+
+
+def test_other_work_is_done_between_two_transactions(bench: Bench) -> None:
+    """In its turn, by the writing thread, and never in the midst of a group."""
+    done: list[tuple[int, int]] = []
+    bench.hold()
+    bench.submit("a", [put("88.1/a")])
+    bench.committer.do(lambda: done.append((threading.get_ident(), len(bench.store.calls))))
+    bench.submit("b", [put("88.1/b")])
+    bench.let_go(3)
+    assert [names for _, names, _ in bench.store.calls] == [[b"88.0/first"], [b"88.1/a"], [b"88.1/b"]]
+    [(thread, calls)] = done
+    assert (thread != threading.get_ident(), calls) == (True, 2)
+
+
+def test_other_work_is_done_before_the_end(bench: Bench) -> None:
+    done: list[str] = []
+    bench.committer.do(lambda: done.append("done"))
+    bench.committer.stop()
+    assert done == ["done"]
+
+
+def test_news_come_once_it_is_durable_and_its_writer_told() -> None:
+    store, turns = MemoryStore(), queue.SimpleQueue[Callable[[], None]]()
+    said: list[str] = []
+    committer = Committer(store, turns.put, lambda: 1, lambda: said.append(f"news of {len(everything(store))}"))
+    committer.submit([put("88.1/a")], lambda _: said.append("told"))
+    turns.get(timeout=SECONDS)()
+    assert said == ["told", "news of 1"]
+    committer.stop()

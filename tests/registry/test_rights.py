@@ -7,7 +7,7 @@ import pytest
 from protocol.errors import Refused
 from protocol.signatures import SigningKey
 from protocol.status import Status
-from registry.rights import PROVE_CONTEXT, UNKNOWN_KEY, Rights, challenge_bytes, permits
+from registry.rights import COPY_CONTEXT, PROVE_CONTEXT, UNKNOWN_KEY, Rights, challenge_bytes, permits
 
 KEY = SigningKey(b"k" * 32).public
 OTHER = SigningKey(b"o" * 32).public
@@ -54,6 +54,7 @@ def test_permits(prefixes: tuple[str, ...], prefix: str, expected: bool) -> None
 def test_challenges_of_two_zones_are_never_the_same() -> None:
     """Whatever is zone and whatever is nonce: the zone's length stands before it."""
     assert challenge_bytes("88", b"n") == PROVE_CONTEXT + b"\x0288n"
+    assert challenge_bytes("88", b"n", at_copy=True) == COPY_CONTEXT + b"\x0288n"
     assert challenge_bytes("88", b".1" + b"n" * 30) != challenge_bytes("88.1", b"n" * 30)
     assert challenge_bytes("标识", b"") == PROVE_CONTEXT + b"\x06" + "标识".encode()
     assert challenge_bytes("8" * 64, b"n")[len(PROVE_CONTEXT)] == 64

@@ -71,8 +71,9 @@ class Copied:
         """A statement for its online key."""
         return vouch(zone, "custody-1", self.online, key, NOW, days)
 
-    def client(self, key: SigningKey | None) -> RegistryClient:
-        return RegistryClient(HOST, self.port, anchor=ANCHOR, key=key)
+    def client(self, key: SigningKey | None, *, at_copy: bool | None = None) -> RegistryClient:
+        own = key is ZONE_KEY if at_copy is None else at_copy
+        return RegistryClient(HOST, self.port, anchor=ANCHOR, key=key, at_copy=own)
 
 
 @contextlib.asynccontextmanager
@@ -107,6 +108,10 @@ def test_followers_and_the_zone_itself_may_follow(tmp_path: Path) -> None:
                     assert caught.value.status == Status.NOT_PERMITTED
             with pytest.raises(Refused):
                 await copied.client(SigningKey(b"x" * 32)).__aenter__()
+            # What the zone's registry would take is not asked for here, so that it cannot be passed on.
+            with pytest.raises(Refused) as caught:
+                await copied.client(ZONE_KEY, at_copy=False).__aenter__()
+            assert caught.value.status == Status.NOT_AUTHENTICATED
             async with copied.client(None) as client:
                 status = await client.status()
             said = (status["role"], status["zone"], status["state"], status["whole"])

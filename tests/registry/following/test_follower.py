@@ -17,7 +17,7 @@ import structlog
 from protocol.errors import Refused, StoreError
 from protocol.node import NodeFacts
 from protocol.signatures import SigningKey
-from protocol.statements import Address, Delegation, window
+from protocol.statements import Address, Delegation, OnlineKey, window
 from protocol.status import Status
 from protocol.trust import Chain, TrustAnchor, Zone
 from registry.client import RegistryClient
@@ -269,6 +269,33 @@ def test_another_zone_is_not_followed(stores: Stores) -> None:
             await until(lambda: bool(follower.progress.trouble))
             assert follower.progress.state is State.UNREACHABLE
         assert copy.counts().changes == 0
+
+    run(main())
+
+
+def test_a_zone_that_turns_into_another(stores: Stores) -> None:
+    """A sister zone, whose chain the anchor vouches for just as well, speaks for itself alone."""
+    source, copy = stores
+    top, one, other = (SigningKey(bytes([number]) * 32) for number in (21, 22, 23))
+
+    def chain(child: str, zone_key: SigningKey) -> Chain:
+        address = Address("127.0.0.1", 26_410, 26_410)
+        validity = window(int(time.time()), 1)
+        delegation = Delegation("88", child, 1, *validity, (zone_key.public,), (address,)).sign(top)
+        return Chain((delegation,), (OnlineKey(child, "node", zone_key.public, *validity).sign(zone_key),))
+
+    async def main() -> None:
+        history(source)
+        async with serving(source) as zone:
+            zone.facts.chain, zone.turn.key = chain(ZONE, one), one
+            async with following(copy, zone.client(anchor=TrustAnchor("88", top.public))) as follower:
+                await until(level(source, copy))
+                before = copy.standing().end
+                zone.facts.chain, zone.turn.key = chain("88.119", other), other
+                source.apply([put(f"{ZONE}.1/forged")], 9)
+                zone.door.polls.news()
+                await until(lambda: "88.119" in follower.progress.trouble)
+                assert copy.standing().end == before
 
     run(main())
 

@@ -47,7 +47,7 @@ class Registry:
         self.rights = Rights({WRITER.public: [zone]}, zone, [zone_key.public], self.followers)
         self.put_back = PutBack()
         statement = OnlineKey(zone, "node", ONLINE.public, *window(int(time.time()), 1)).sign(zone_key)
-        self._facts = NodeFacts("secondary", zone, "test/1", Chain((), (statement,)))
+        self.facts = NodeFacts("secondary", zone, "test/1", Chain((), (statement,)))
         self._reserved = bind(HOST, 0, socket.SOCK_STREAM)
         self.port: int = self._reserved.getsockname()[1]
         self.connections = 0
@@ -55,7 +55,7 @@ class Registry:
     async def start(self) -> None:
         """Listen."""
         loop = asyncio.get_running_loop()
-        turn = Turn(ONLINE, loop.call_soon, lambda: time.time_ns() // 1_000_000, self.store.rest)
+        turn = self.turn = Turn(ONLINE, loop.call_soon, lambda: time.time_ns() // 1_000_000, self.store.rest)
         self.committer = Committer(
             self.store, loop.call_soon_threadsafe, lambda: int(time.time()), lambda: self.door.polls.news()
         )
@@ -65,7 +65,7 @@ class Registry:
 
     def _session(self) -> Session:
         self.connections += 1
-        return Session(self.store, self._facts, self.rights, dict)
+        return Session(self.store, self.facts, self.rights, dict)
 
     async def _tick(self) -> None:
         while True:
