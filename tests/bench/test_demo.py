@@ -24,7 +24,8 @@ def test_demonstration() -> None:
     for said in (
         "2,000 rows: 2,000 registered", "✔ verified", "50 identifiers", "all right, all verified", "no such identifier",
         "one bit changed: refused", "node stopped, store closed cleanly", "more, all right",
-        "started again by itself", "nine nodes stopped", "Everything was stopped and removed",
+        "sealed by the node custody", "restored: ", "up again as process", "ten nodes stopped",
+        "Everything was stopped and removed",
     ):  # fmt: skip
         assert said in done.stdout, said
     assert "Traceback" not in done.stdout + done.stderr

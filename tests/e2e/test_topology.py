@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -227,6 +229,59 @@ def _kill_one(province: Province) -> None:
         assert "7 of 8 answer" in status.out
     finally:
         os.kill(after["pid"], signal.SIGCONT)
+
+
+def test_a_secondary_that_dies_for_good(province: Province) -> None:
+    """Machine, disk and all: its zone is answered by the custody node, and gets its store back from there."""
+    province.up("--config", province.config)
+    wait(lambda: province.nodes()["custody"]["answers"])
+    name, zone, hosted = "secondary-88.102", "88.102", "88.102.20000"
+    lost, fresh = province.directory.with_name("lost"), province.directory.with_name("fresh")
+    (province.directory / name).rename(lost)  # before it is started again
+    dead = province.nodes()[name]["pid"]
+    os.kill(dead, signal.SIGKILL)
+    wait(lambda: gone([dead]))
+
+    with province.client() as client:
+        for number in range(RECORDS):
+            one = sample(hosted, number)
+            answer = client.resolve(one.identifier)
+            assert answer.url == one.url
+            assert (answer.proof.zone.prefix, answer.proof.key.node) == (zone, "custody")
+        absent = client.resolve(f"{hosted}/none")
+        assert (absent.status, absent.proof.key.node) == (Status.NOT_FOUND, "custody")
+        below = client.resolve(sample("88.102.20002", 3).identifier)  # by the referral in the copy
+        assert (below.found, below.proof.key.node) == (True, "enterprise-88.102.20002")
+        _, receipt = client.receipt(sample(hosted, 0).identifier)
+    assert verify_receipt(receipt, province.anchor).answer.found
+    status = province.run("status")
+    assert status.code == Exit.UNREACHABLE
+    assert "7 of 8 answer" in status.out
+    shown = run("status", "--node", province.directory / "custody").out
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("88.")] == [
+        ["88.101", "following"], ["88.102", "unreachable"]
+    ]  # fmt: skip
+
+    shutil.copytree(lost, fresh, ignore=shutil.ignore_patterns("store", "counters", "run.json", "log"))
+    host, port = json.loads((province.directory / "custody/run.json").read_text("utf-8"))["zones"][zone]["registry"]
+    restored = run("restore", "--server", f"{host}:{port}", "--config", fresh / "biaoshi.toml")
+    assert restored.code == 0, restored.err
+    assert f"{RECORDS} registered" in restored.out
+    fresh.rename(province.directory / name)
+    wait(lambda: (one := province.nodes()[name])["answers"] and one["records"] == RECORDS)
+    with province.client("1.2") as client:
+        answers = list(client.resolve_many(sample(hosted, number).identifier for number in range(RECORDS)))
+        assert {answer.proof.key.node for answer in answers} == {name}
+        assert [answer.url for answer in answers] == [sample(hosted, number).url for number in range(RECORDS)]
+    # It takes writes, and the copy goes on from where it was.
+    registered = run("register", f"{hosted}/NEW", "-v", "URL=u", "--node", province.directory / name)
+    assert registered.code == 0, registered.err
+    wait(lambda: province.nodes()["custody"]["records"] == 2 * RECORDS + 1)
+    assert province.run("down").code == 0
+    assert "Traceback" not in province.said()
+    for log in province.directory.glob("*/log"):
+        assert "Traceback" not in log.read_text("utf-8")
+        assert "DIVERGED" not in log.read_text("utf-8")
 
 
 def test_nodes_do_not_outlive_the_process_that_runs_them(province: Province) -> None:
