@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from config.keyfiles import AnchorFile, read_anchor, read_delegations, read_secret, write_anchor, write_whole
+from config.places import NoNodeRuns, registry_address, resolver_address
 from config.settings import Settings
 from protocol.address import parse_address
-from protocol.errors import MessageError, NotVerified, Refused, Rule, SettingsError
+from protocol.errors import BiaoshiError, MessageError, NotVerified, Refused, Rule, SettingsError, Unreachable
 from protocol.identifiers import normal_zone_text
 from protocol.limits import DEFAULT_PORT
 from protocol.signatures import PublicKey, SigningKey
@@ -60,6 +62,10 @@ OLDER = Rule(
     "the parent shows a delegation of '{zone}' with serial {serial}; serial {known} is here already",
     "上级给出的“{zone}”授权序号为 {serial}，而本地已有 {known}",
 )
+
+
+TAKE_UP_SECONDS: Final = 10.0
+"""How long a running node may take to show a new chain: it looks at its files once a second."""
 
 
 class Chain(NamedTuple):
@@ -137,6 +143,33 @@ async def fetch(settings: Settings, parent: str, anchor: Path | None) -> Chain:
     if read_anchor(settings.path("anchor.toml")) != file:
         write_anchor(settings.path("anchor.toml"), file)
     return found
+
+
+async def is_taken_up(settings: Settings, anchor: TrustAnchor, patience: float = TAKE_UP_SECONDS) -> bool:
+    """Wait until the node, where it runs, proves itself from ``anchor`` at both its doors; False where it has not
+    after ``patience`` seconds."""
+    try:
+        where = [ask(None, settings.path("")) for ask in (registry_address, resolver_address)]
+    except NoNodeRuns:
+        return True  # it will begin with the chain that is there
+    try:
+        async with asyncio.timeout(patience):
+            for address in where:
+                while not await _proves_itself(address, anchor):  # noqa: ASYNC110  it tells nobody
+                    await asyncio.sleep(0.1)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _proves_itself(address: str, anchor: TrustAnchor) -> bool:
+    try:
+        async with RegistryClient(*parse_address(address), anchor=anchor, key=None):
+            return True
+    except Unreachable:
+        return True  # it was killed; started again, it begins with the chain that is there
+    except BiaoshiError:  # still the chain from before
+        return False
 
 
 def judge_chain(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +14,7 @@ import typer
 from biaoshi.delegation.child import (
     address_text,
     fetch,
+    is_taken_up,
     make_request,
     node_address,
     parent_client,
@@ -154,6 +156,12 @@ def fetch_chain(config: Config = CONFIG, parent: ParentOption = None, anchor: An
         print(_delegation_text(claim))
     if not found.changed:
         print("与现有授权相同" if language() == "zh" else "as it was")
+    elif not asyncio.run(is_taken_up(settings, trusted_anchor(settings, None)[0])):
+        print(_NOT_TAKEN_UP_ZH if language() == "zh" else _NOT_TAKEN_UP_EN, file=sys.stderr)
+
+
+_NOT_TAKEN_UP_EN = "the running node does not show the new chain yet; its log says why"
+_NOT_TAKEN_UP_ZH = "运行中的节点尚未启用新的信任链，原因见其日志"
 
 
 # The parent -----------------------------------------------------------------------------------------------
