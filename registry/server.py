@@ -50,6 +50,7 @@ from registry.putback import PutBack
 from registry.rights import Rights
 from registry.session import Session
 from registry.statistics.starting import start_statistics
+from registry.store.lmdb.layout import check_there
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.recent import RecentCounts
 
@@ -98,6 +99,7 @@ async def open_registry(
 ) -> AsyncIterator[OpenRegistry]:
     """Answer on ``port`` until the end of the block. Raises :class:`OSError`, :class:`~protocol.errors.StoreError`,
     :class:`~protocol.errors.SettingsError`, :class:`BadKeyFile`."""
+    check_there(settings.store_path)
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
     store.abandon()  # a copy that has become the zone itself ends with its last whole entry

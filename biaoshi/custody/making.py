@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from biaoshi.custody.vouching import VouchRequest, write_request
 from biaoshi.making import CANNOT_WRITE, CONFIG_NAME, filling
 from config.keyfiles import make_private_directory, make_seed, read_anchor, read_secret, write_anchor, write_secret
-from config.load import load_settings, template, toml_string
+from config.load import fill, load_settings, template, toml_string
 from config.settings import Settings, ZoneSettings
 from protocol.address import parse_address
 from protocol.errors import Rule, SettingsError
@@ -52,13 +53,14 @@ class Prepared(NamedTuple):
     path: Path
 
 
-def make_custody(directory: Path) -> Path:
-    """Make a custody node without zones and return its configuration file. Raises :class:`SettingsError`,
-    :class:`~config.keyfiles.BadKeyFile`; where something went wrong the directory is as it was."""
+def make_custody(directory: Path, more: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """Make a custody node without zones and return its configuration file. ``more`` are values (TOML) of further
+    options, ``section.option``. Raises :class:`SettingsError`, :class:`~config.keyfiles.BadKeyFile`; where something
+    went wrong the directory is as it was."""
     with filling(directory):
         write_secret(directory / "keys/follower.pem", make_seed())
         path = directory / CONFIG_NAME
-        path.write_text(template("custody"), "utf-8")
+        path.write_text(fill(template("custody"), dict(more)), "utf-8")
     return path
 
 

@@ -5,31 +5,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from biaoshi.supervisor import Process, make_lifeline, note_run, reserve, take_up
 from biaoshi.upkeep import Fingerprint, fingerprint
-from config.process import set_up_log, stop_event
+from config.process import set_up_log, stop_at_end_of, stop_event
 from config.settings import Settings
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at."""
 
 
-async def supervise_copies(settings: Settings, config: Path) -> None:
-    """Run a custody node until SIGTERM or SIGINT. Raises :class:`~protocol.errors.SettingsError`."""
+async def supervise_copies(
+    settings: Settings, config: Path, up: Callable[[], None] = lambda: None, lifeline: int | None = None
+) -> None:
+    """Run a custody node until SIGTERM or SIGINT. ``up`` is called when its processes run; ``lifeline`` is a file
+    descriptor of which whoever started this process has the other end: the node stops when that is closed. Raises
+    :class:`~protocol.errors.SettingsError`."""
     log = set_up_log(settings.log, "supervisor")
     stop = stop_event()
+    if lifeline is not None:
+        stop_at_end_of(lifeline, stop)
     views = [settings.copy_of(zone) for zone in settings.zones]
     hosts = settings.resolver.host, settings.registry.host
     with contextlib.ExitStack() as reserved:
         doors = [reserve(reserved, hosts[0], view.resolver.port, datagrams=True) for view in views]
         registries = [reserve(reserved, hosts[1], view.registry.port, datagrams=False) for view in views]
-        lifeline = make_lifeline(reserved)
-        processes = [Process("following", "registry.following.process", config, _listed(registries), lifeline, log)]
+        theirs = make_lifeline(reserved)
+        processes = [Process("following", "registry.following.process", config, _listed(registries), theirs, log)]
         processes += [
-            Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), lifeline, log)
+            Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), theirs, log)
             for i in range(settings.resolver.workers)
         ]
         noted = False
@@ -46,6 +53,7 @@ async def supervise_copies(settings: Settings, config: Path) -> None:
             note_run(settings, 0, 0, {process.name: process.pid for process in processes}, zones)
             noted = True
             log.info("node is up", zones=list(zones), workers=settings.resolver.workers)
+            up()
             await stop.wait()
             log.info("node is stopping")
         finally:

@@ -18,7 +18,7 @@ from rich.table import Table
 from biaoshi.making import ANCHOR_NAME
 from biaoshi.topology.keeping import GRACE_SECONDS, State
 from biaoshi.topology.look import Seen, look, memory_of
-from biaoshi.topology.make import ROLES, check_there, make_nodes
+from biaoshi.topology.make import check_there, make_nodes
 from biaoshi.topology.place import (
     NO_TOPOLOGY,
     TOPOLOGY_NAME,
@@ -53,7 +53,8 @@ _LOOK_SECONDS: Final = 0.05
 """Between two looks whether a province has stopped."""
 
 app = typer.Typer(
-    help="A whole province in small on this machine: top, secondary, enterprise and recursive nodes on loopback. "
+    help="A whole province in small on this machine: top, custody, secondary, enterprise and recursive nodes, on "
+    "loopback. "
     "在本机回环地址上运行小型省级部署。",
     no_args_is_help=True,
 )
@@ -91,7 +92,7 @@ def up(
     numbers = {"secondaries": secondaries, "enterprises": enterprises, "records": records}
     given = {name: number for name, number in numbers.items() if number is not None}
     topology.province = msgspec.structs.replace(topology.province, **given)
-    nodes = _served(topology)
+    nodes = plan(topology)
     open_place(directory)
     with held(directory):
         check_there(nodes, directory)
@@ -101,15 +102,9 @@ def up(
             f"{len(nodes)} nodes, {made} of them made in {time.monotonic() - begin:.1f} s",
             f"共 {len(nodes)} 个节点，其中新建 {made} 个，用时 {time.monotonic() - begin:.1f} 秒",
         )
-        if topology.province.custody:
-            _say("the custody node is left out: this version does not serve the role", "未启动托管节点：本版本尚不支持")
         log = set_up_log(LogSettings(), "topology")
         Runner(nodes, directory, log).run(lambda: _tell_up(topology, nodes, directory, begin))
     _say("all nodes have stopped", "全部节点已停止")
-
-
-def _served(topology: Topology) -> list[Planned]:
-    return [node for node in plan(topology) if node.role in ROLES]
 
 
 def _tell_up(topology: Topology, nodes: list[Planned], directory: Path, begin: float) -> None:
@@ -174,7 +169,7 @@ def status(
 
     显示每个节点：地址、角色、前缀、记录数、状态、重启次数与内存（共享页按比例计入）。退出码：0 全部应答，7 否则。
     """
-    nodes = _served(plan_there(directory))
+    nodes = plan(plan_there(directory))
     run = noted(directory)
     runs = {one.name: one for one in run.nodes} if run else {}
     seen = asyncio.run(look(nodes, runs, directory)) if run else []
@@ -236,8 +231,9 @@ def _show(seen: list[Seen], runner_memory: int) -> None:
         )  # fmt: skip
     answering = sum(one.answers for one in seen)
     memory = sum(one.memory for one in seen) + runner_memory
+    records = sum(one.records for one in seen if one.node.role != "custody")  # whose are copies
     table.add_row(
-        "", "", "", f"{sum(one.records for one in seen):,}", words.total.format(answering=answering, count=len(seen)),
+        "", "", "", f"{records:,}", words.total.format(answering=answering, count=len(seen)),
         str(sum(one.run.restarts for one in seen)), _mib(memory),
     )  # fmt: skip
     Console(width=120).print(table)

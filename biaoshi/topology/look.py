@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from biaoshi.making import ANCHOR_NAME
+from biaoshi.topology.copies import zones_in_custody
 from biaoshi.topology.keeping import State
 from biaoshi.topology.place import NodeRun
 from biaoshi.topology.plan import Planned
-from config.keyfiles import read_anchor
+from config.keyfiles import BadKeyFile, read_anchor
 from protocol.errors import BiaoshiError
 from protocol.trust import TrustAnchor
 from resolver.client import Client
@@ -25,7 +26,8 @@ PATIENCE_SECONDS: Final = 5.0
 
 class Seen(NamedTuple):
     """One node: how it is run, whether it answers, what it has registered, and its memory in bytes, of which pages that
-    several processes share are counted in part."""
+    several processes share are counted in part. The custody node answers when it does so for every zone that it has a
+    copy of; what is registered in the copies is counted for it."""
 
     node: Planned
     run: NodeRun
@@ -35,23 +37,44 @@ class Seen(NamedTuple):
 
 
 async def look(nodes: Sequence[Planned], runs: Mapping[str, NodeRun], directory: Path) -> list[Seen]:
-    """Ask all nodes. Raises :class:`~config.keyfiles.BadKeyFile`."""
+    """Ask all nodes. One whose files are lost does not answer."""
     room = asyncio.Semaphore(AT_ONCE)
     nobody = NodeRun("", 0, State.STOPPED, 0.0, 0)
-    return await asyncio.gather(*(_look(node, runs.get(node.name, nobody), directory, room) for node in nodes))
+    return await asyncio.gather(*(_look(node, nodes, runs.get(node.name, nobody), directory, room) for node in nodes))
 
 
-async def _look(node: Planned, run: NodeRun, directory: Path, room: asyncio.Semaphore) -> Seen:
-    memory = memory_of(run.pid) if run.pid else 0
-    anchor = TrustAnchor.parse(*read_anchor(directory / node.name / ANCHOR_NAME))
-    server = f"{node.host}:{node.resolver_port}"
+async def _look(
+    node: Planned, nodes: Sequence[Planned], run: NodeRun, directory: Path, room: asyncio.Semaphore
+) -> Seen:
+    memory = sum(map(memory_of, [run.pid, *_started_by(run.pid)])) if run.pid else 0
+    custody = node.role == "custody"
+    ports = [zone.door for zone in zones_in_custody(nodes)] if custody else [node.resolver_port]
+    try:  # the copies are verified from the top, as everywhere; the custody node has no zone of its own
+        file = read_anchor(directory / (nodes[0].name if custody else node.name) / ANCHOR_NAME)
+    except BadKeyFile:
+        return Seen(node, run, False, 0, memory)
+    anchor = TrustAnchor.parse(*file)
+    registered = await asyncio.gather(*(_registered(f"{node.host}:{port}", anchor, room) for port in ports))
+    return Seen(node, run, None not in registered, sum(filter(None, registered)), memory)
+
+
+async def _registered(server: str, anchor: TrustAnchor, room: asyncio.Semaphore) -> int | None:
+    """How many identifiers a server has, None where it does not answer."""
     async with room:
         try:
             async with Client(server, anchor=anchor, timeout=PATIENCE_SECONDS, retries=0) as client:
                 status = await client.status()
         except BiaoshiError:
-            return Seen(node, run, False, 0, memory)
-    return Seen(node, run, True, int(status.get("registered", 0)), memory)
+            return None
+    return int(status.get("registered", 0))
+
+
+def _started_by(pid: int) -> list[int]:
+    """The processes that a process has started itself."""
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
 
 
 def memory_of(pid: int) -> int:

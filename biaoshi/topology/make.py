@@ -21,6 +21,15 @@ from typing import Final, NamedTuple
 from biaoshi.delegation.child import judge_chain, make_request
 from biaoshi.delegation.parent import issued
 from biaoshi.making import ANCHOR_NAME, CANNOT_WRITE, CONFIG_NAME, make_node, make_recursive
+from biaoshi.topology.copies import (
+    add_zones,
+    addresses_of,
+    check_custody,
+    custody_of,
+    follower_entry,
+    make_custody_node,
+    zones_in_custody,
+)
 from biaoshi.topology.plan import Planned
 from biaoshi.topology.samples import registrations
 from config.keyfiles import read_anchor, read_delegations, read_secret, write_anchor, write_whole
@@ -35,9 +44,6 @@ from registry.delegating import Parent, Standing, judge_delegation
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.system import DELEGATIONS, read_system, system_identifier, system_write
 from registry.store.writes import Write
-
-ROLES: Final = ("top", "secondary", "enterprise", "recursive")
-"""Roles of nodes that are made. A custody node is planned, and left out while this version does not serve the role."""
 
 LOADED_AT_ONCE: Final = 10_000
 """Sample records in one transaction: some megabytes."""
@@ -82,8 +88,9 @@ def check_there(nodes: Sequence[Planned], directory: Path) -> None:
         if there != node_place(node):
             raise SettingsError(
                 OTHER_NODE, path=str(config.parent), prefix=settings.node.prefix, wanted=node.prefix,
-                address=_address_text(settings), planned=f"{node.host}:{node.resolver_port}",
+                address=f"{there[2]}:{there[3]}", planned=f"{node.host}:{node.resolver_port}",
             )  # fmt: skip
+    check_custody(nodes, directory)
 
 
 def node_place(node: Planned) -> tuple[str, str, str, int, int]:
@@ -93,11 +100,8 @@ def node_place(node: Planned) -> tuple[str, str, str, int, int]:
 
 def _place(settings: Settings) -> tuple[str, str, str, int, int]:
     resolver, node = settings.resolver, settings.node
-    return (node.role, node.prefix, resolver.host, resolver.port, settings.registry.port if node.prefix else 0)
-
-
-def _address_text(settings: Settings) -> str:
-    return f"{settings.resolver.host}:{settings.resolver.port}"
+    port = settings.zones[0].port if settings.zones else resolver.port
+    return (node.role, node.prefix, resolver.host, port, settings.registry.port if node.prefix else 0)
 
 
 def make_nodes(nodes: Sequence[Planned], directory: Path, records: int) -> int:
@@ -108,17 +112,23 @@ def make_nodes(nodes: Sequence[Planned], directory: Path, records: int) -> int:
     try:
         shutil.rmtree(workshop, ignore_errors=True)
         workshop.mkdir()
-        by_name = {node.name: node for node in nodes}
+        by_name, custody = {node.name: node for node in nodes}, custody_of(nodes)
+        zones, anchor = zones_in_custody(nodes), directory / nodes[0].name / ANCHOR_NAME
         missing = [node for node in nodes if not (directory / node.name / CONFIG_NAME).exists()]
         for parent, children in _by_parent(missing).items():
             if parent is not None:
-                _make_children(by_name[parent], children, directory, records)
+                _make_children(by_name[parent], children, custody, directory, records)
                 continue
             for node in children:
                 if node.role == "recursive":
                     _make_recursive(node, nodes[0], directory)
+                elif node.role == "custody":
+                    make_custody_node(node, zones, anchor, workshop / node.name)
+                    _settle(workshop / node.name)
                 else:
-                    _settle(_make(node, None, directory, records))
+                    _settle(_make(node, None, None, directory, records))
+            if custody is not None:  # the secondaries that are made now have a place there
+                add_zones(directory / custody.name / CONFIG_NAME, zones, anchor)
         workshop.rmdir()
     except OSError as error:
         path = error.filename or directory
@@ -134,10 +144,13 @@ def _by_parent(nodes: Sequence[Planned]) -> dict[str | None, list[Planned]]:
     return grouped
 
 
-def _make(node: Planned, parent: Planned | None, directory: Path, records: int) -> Path:
+def _make(node: Planned, parent: Planned | None, custody: Planned | None, directory: Path, records: int) -> Path:
     """Make a node with a zone, in the workshop; where it is."""
     path = directory / _MAKING / node.name
     config = make_node(node.role, node.prefix, path, more=_options(node, parent))
+    if custody is not None and node.door:
+        entry = follower_entry(node, custody, directory)
+        config.write_text(config.read_text("utf-8").replace("\n[statistics]", f"\n{entry}\n[statistics]"), "utf-8")
     if node.samples and records:
         with closing(LmdbStore(load_settings(config).store_path)) as store:
             for batch in _batches(registrations(node.samples, records)):
@@ -179,14 +192,19 @@ def _settle(path: Path) -> None:
 # Delegations ------------------------------------------------------------------------------------------
 
 
-def _make_children(parent: Planned, children: Sequence[Planned], directory: Path, records: int) -> None:
+def _make_children(
+    parent: Planned, children: Sequence[Planned], custody: Planned | None, directory: Path, records: int
+) -> None:
     """Make the children of a node and delegate to them. Should this end before they are in their places, they are made
     anew and their delegations replaced."""
     anchor = directory / "top" / ANCHOR_NAME
     above = _authority(directory / parent.name, anchor)
-    made = [_make(child, parent, directory, records) for child in children]
+    made = [_make(child, parent, custody, directory, records) for child in children]
     with closing(LmdbStore(load_settings(above.directory / CONFIG_NAME).store_path)) as store:
-        writes = [_delegate(above, child, path, anchor, store) for child, path in zip(children, made, strict=True)]
+        writes = [
+            _delegate(above, child, addresses_of(child, custody), path, anchor, store)
+            for child, path in zip(children, made, strict=True)
+        ]
         store.apply(writes, int(time.time()))
     for path in made:
         _settle(path)
@@ -200,13 +218,13 @@ def _authority(directory: Path, anchor: Path) -> _Authority:
     return _Authority(directory, key, zone, chain)
 
 
-def _delegate(above: _Authority, node: Planned, path: Path, anchor: Path, store: LmdbStore) -> Write:
-    """Delegate to a node that was made at ``path``: it gets its chain and the top's anchor; the write is for the
-    parent's store."""
+def _delegate(
+    above: _Authority, node: Planned, addresses: list[Address], path: Path, anchor: Path, store: LmdbStore
+) -> Write:
+    """Delegate to a node that was made at ``path``, answered for at ``addresses``: it gets its chain and the top's
+    anchor; the write is for the parent's store."""
     settings = load_settings(path / CONFIG_NAME)
     now = int(time.time())
-    # The custody node's address for this zone, its host with node.door, is to follow here.
-    addresses = [Address(node.host, node.resolver_port, node.resolver_port)]
     request = read_request(make_request(settings, settings.path(settings.keys.zone_secret), addresses, now))
     serial, contents = read_system(store.find(system_identifier(DELEGATIONS, node.prefix)))
     statement = issued(request, serial, above.zone, settings.keys.delegation_days, now).sign(above.key)

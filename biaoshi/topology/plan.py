@@ -65,7 +65,8 @@ class Topology(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Planned(NamedTuple):
     """One node of a plan. ``name`` is its directory; ``parent`` names another node, None for the top and for those that
-    are no part of the tree. ``door`` is the port at which the custody node answers for it, 0 for none."""
+    are no part of the tree. ``door`` is the port at which the custody node answers for it, 0 for none; at the next port
+    it gives the copy to those who may follow. The custody node itself has the ports of its first zone."""
 
     name: str
     role: str
@@ -118,7 +119,7 @@ def _plan(province: Province, network: Network) -> Iterator[Planned]:
     secondaries: list[Planned] = []
     for i in range(province.secondaries):
         prefix = f"{province.top}.{province.first_secondary + i}"
-        door = network.first_door_port + i if province.custody else 0
+        door = network.first_door_port + 2 * i if province.custody else 0
         secondaries.append(
             Planned(
                 f"secondary-{prefix}",
@@ -137,6 +138,7 @@ def _plan(province: Province, network: Network) -> Iterator[Planned]:
         prefix = f"{parent.prefix}.{province.first_enterprise + i}"
         yield Planned(f"enterprise-{prefix}", "enterprise", prefix, parent.name, f"{base}.2.{i + 1}", *ports, prefix)
     if province.custody:
-        yield Planned("custody", "custody", "", None, f"{base}.0.2", *ports)
+        first = network.first_door_port
+        yield Planned("custody", "custody", "", None, f"{base}.0.2", first, first + 1)
     for i in range(province.recursives):
         yield Planned(f"recursive-{i + 1}", "recursive", "", None, f"{base}.0.{11 + i}", *ports)

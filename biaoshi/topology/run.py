@@ -1,4 +1,5 @@
-"""Run the nodes of a province: one process each, forked from this one, which has everything imported already.
+"""Run the nodes of a province: one process each, forked from this one, which has everything imported already. The
+custody node has two more below its own, one that follows and one that answers.
 
 There is no event loop and no thread here, so that a fork is a fork: what a node needs it makes for itself. What is to
 be done is decided by ``keeping``; here are the processes, the signals and the clock.
@@ -20,6 +21,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from biaoshi.custody.running import supervise_copies
 from biaoshi.light import serve_light
 from biaoshi.making import CONFIG_NAME
 from biaoshi.topology.keeping import ALIVE, Keeping
@@ -148,7 +150,12 @@ class Runner:
                 os.write(say, b"\n")
                 os.close(say)
 
-            run(serve_light(load_settings(directory / CONFIG_NAME), up, self._lifeline))
+            config = (directory / CONFIG_NAME).resolve()
+            settings = load_settings(config)
+            if settings.node.role == "custody":  # which has processes of its own, and looks after them
+                run(supervise_copies(settings, config, up, self._lifeline))
+            else:
+                run(serve_light(settings, up, self._lifeline))
             code = 0
         except (BiaoshiError, BadConfiguration, BadKeyFile, OSError) as error:
             sys.stderr.write(f"{name}: {error}\n")

@@ -36,8 +36,10 @@ def test_jiangsu_is_1_1_40_and_n() -> None:
             hosted = node.samples
             assert covers(node.prefix, hosted)
             assert not any(covers(other.prefix, hosted) for other in nodes if other.role == "enterprise")
-    doors = [node.door for node in nodes if node.door]
-    assert len(doors) == len(set(doors)) == 40
+    doors = {port for node in nodes if node.door for port in (node.door, node.door + 1)}
+    assert len(doors) == 80
+    [custody] = [node for node in nodes if node.role == "custody"]
+    assert custody.resolver_port == min(doors)
 
 
 def test_enterprises_are_dealt_out_evenly() -> None:

@@ -218,3 +218,15 @@ def test_a_second_node_on_the_same_store_is_refused_and_the_first_goes_on(make_n
     assert second.code == Exit.SETTINGS
     assert (node.directory / "run.json").read_bytes() == before
     assert node.run("register", "88.118.7/still", "-v", "NAME=x").code == 0
+
+
+def test_a_node_that_has_lost_its_store_denies_nothing(make_node: MakeNode) -> None:
+    """It does not start, rather than sign that nothing is registered."""
+    node = make_node()
+    (node.directory / "store").rename(node.directory / "lost")
+    started = run("serve", "--config", node.config)
+    assert started.code == Exit.SETTINGS
+    assert "biaoshi restore" in started.err
+    assert not (node.directory / "store").exists()
+    (node.directory / "lost").rename(node.directory / "store")
+    node.start()

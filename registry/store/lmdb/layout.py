@@ -43,8 +43,8 @@ OTHER_FORMAT: Final = Rule(
 NOT_THERE: Final = Rule(
     "store.not-there",
     Status.STORE_FAILED,
-    "there is no store at {path}; 'biaoshi init' makes one",
-    "{path} 处没有存储，请先运行 biaoshi init",
+    "there is no store at {path}; 'biaoshi restore' brings a lost one back from custody, 'biaoshi init' makes a new node",
+    "{path} 处没有存储：丢失的存储可用 biaoshi restore 从托管节点恢复，新节点请用 biaoshi init 创建",
 )
 
 NUMBER_BYTES: Final = 3
@@ -132,11 +132,18 @@ class Tables(NamedTuple):
     meta: lmdb._Database
 
 
+def check_there(path: Path) -> None:
+    """See that a store is in directory ``path``: a node whose store is lost must not deny all that it had. Raises
+    :class:`StoreError`."""
+    if not (path / "data.mdb").exists():
+        raise StoreError(NOT_THERE, path=str(path))
+
+
 def open_tables(path: Path, *, writable: bool, map_bytes: int = FIRST_MAP_BYTES) -> Tables:
     """Open the store in directory ``path``; a writable one is made where there is none. Raises
     :class:`StoreError`."""
-    if not writable and not (path / "data.mdb").exists():
-        raise StoreError(NOT_THERE, path=str(path))
+    if not writable:
+        check_there(path)
     with engine_errors(path):
         env = lmdb.open(
             str(path), map_size=map_bytes, max_dbs=8, max_readers=MAX_READERS, readonly=not writable,
