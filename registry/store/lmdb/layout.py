@@ -43,8 +43,7 @@ OTHER_FORMAT: Final = Rule(
 NOT_THERE: Final = Rule(
     "store.not-there",
     Status.STORE_FAILED,
-    "there is no store at {path}; 'biaoshi restore' brings a lost one back from custody, 'biaoshi init' makes a new "
-    "node",
+    "there is no store at {path}; 'biaoshi restore' brings a lost one back, 'biaoshi init' makes a new node",
     "{path} 处没有存储：丢失的存储可用 biaoshi restore 从托管节点恢复，新节点请用 biaoshi init 创建",
 )
 
