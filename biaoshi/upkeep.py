@@ -39,6 +39,9 @@ SHOW_SECONDS: Final = 600
 FETCH_SECONDS: Final = 3_600
 """How often the chain is fetched from the parent, and children's delegations looked through, at most."""
 
+AGAIN_SECONDS: Final = 10
+"""How soon children's delegations are looked through again where that failed."""
+
 REMIND_SECONDS: Final = 86_400
 """How often the log says again what a person should see to."""
 
@@ -216,6 +219,8 @@ class Upkeep:
                         self._log.info("delegation renewed", child=child, serial=following.serial,
                                        ends=following.not_after)  # fmt: skip
         except _EXPECTED as error:
+            # The registry may just be taking up the key that signs them; an hour would be long to wait.
+            self._children_at = now + AGAIN_SECONDS
             self._trouble("children", "delegations could not be renewed", error)
         else:
             self._well("children")

@@ -152,8 +152,7 @@ def fetch_chain(config: Config = CONFIG, parent: ParentOption = None, anchor: An
     where = _parent(settings, parent)
     found = asyncio.run(fetch(settings, where, anchor))
     _remember(settings, where)
-    for claim in found.zone.delegations:
-        print(_delegation_text(claim))
+    print(*map(_delegation_text, found.zone.delegations), sep="\n")
     if not found.changed:
         print("与现有授权相同" if language() == "zh" else "as it was")
     elif not asyncio.run(is_taken_up(settings, trusted_anchor(settings, None)[0])):

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biaoshi import upkeep as upkeep_module
 from biaoshi.delegation.child import OLDER, judge_chain, node_address
 from biaoshi.delegation.parent import check_key, issued, renewal
+from biaoshi.making import make_node
 from biaoshi.online import Next, OnlineKeys
-from biaoshi.upkeep import FETCH_SECONDS, SHOW_SECONDS, OnlineState, online_step, pause
+from biaoshi.upkeep import AGAIN_SECONDS, FETCH_SECONDS, SHOW_SECONDS, OnlineState, Upkeep, online_step, pause
 from config.keyfiles import other_statements, read_delegations, read_secret, write_whole
-from protocol.errors import BiaoshiError, NotVerified, Refused, SettingsError
+from config.load import load_settings
+from protocol.errors import BiaoshiError, NotVerified, Refused, SettingsError, Unreachable
 from protocol.node import DELEGATION_ENDS, ONLINE_KEY_ENDS, NodeFacts, OwnKeys, own_keys
 from protocol.seals import leaf, read_seal, seal_turn
 from protocol.signatures import SigningKey
 from protocol.statements import Address, Delegation, DelegationRequest, OnlineKey, due, window
 from protocol.trust import ALWAYS, Chain, TrustAnchor, Verifier, Zone
+from registry.client import LOST
 from tests.vectors.actors import ANCHOR, ENTERPRISE, NOW, SECONDARY, SINCE, TOP, UNTIL
 from tests.vectors.actors import Zone as Actor
 
@@ -351,3 +358,29 @@ def test_addresses(text: str, address: Address) -> None:
 def test_no_addresses(text: str) -> None:
     with pytest.raises(SettingsError):
         node_address(text)
+
+
+# A running node's upkeep -----------------------------------------------------------------------------
+
+
+def test_what_failed_with_the_children_is_tried_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the key has just changed and the registry does not know it yet."""
+    tries: list[str] = []
+
+    class Nobody:
+        def __init__(self, host: str, port: int, **options: object) -> None:
+            tries.append(host)
+
+        async def __aenter__(self) -> None:
+            raise Unreachable(LOST)
+
+        async def __aexit__(self, *exc: object) -> None:
+            """Nothing was opened."""
+
+    monkeypatch.setattr(upkeep_module, "RegistryClient", Nobody)
+    node = load_settings(make_node("top", "88", tmp_path / "node"))
+    upkeep = Upkeep(node, "88", ("127.0.0.1", 1), lambda: None, structlog.get_logger())
+    now = time.time()
+    for seconds, expected in ((0, 1), (AGAIN_SECONDS - 2, 1), (AGAIN_SECONDS + 1, 2)):
+        asyncio.run(upkeep.look(now + seconds))
+        assert len(tries) == expected, seconds
