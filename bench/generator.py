@@ -17,7 +17,7 @@ import select
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +74,6 @@ class Tally:
     bundles: int = 0
     verified: int = 0
     retries: int = 0
-    latencies_us: list[float] = field(default_factory=list)
 
 
 def plan(mode: str, records: int, many: int, seed: int) -> Plan:

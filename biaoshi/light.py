@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import structlog
 
-from biaoshi.supervisor import note_run, reserve
+from biaoshi.supervisor import noted, reserve
 from biaoshi.upkeep import Upkeep
 from config.process import set_up_log, settle_collector, stop_at_end_of, stop_event
 from config.settings import Settings
@@ -53,14 +53,13 @@ async def serve_light(settings: Settings, up: Callable[[], None] = lambda: None,
             renew = take_up_renewed_keys(settings, zone, take_up, log)
             upkeep = Upkeep(settings, zone, (registry.host, registry_port), renew, log)
             keeping = asyncio.create_task(upkeep.run())
-            note_run(settings, resolver_port, registry_port, {"node": os.getpid()})
             try:
-                settle_collector()
-                up()
-                await stop.wait()
+                with noted(settings, resolver_port, registry_port, {"node": os.getpid()}):
+                    settle_collector()
+                    up()
+                    await stop.wait()
             finally:
                 keeping.cancel()
-                settings.run_path.unlink(missing_ok=True)
     log.info("node has stopped")
 
 

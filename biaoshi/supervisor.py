@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -156,36 +156,48 @@ async def supervise(settings: Settings, config: Path) -> None:
         resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
         registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
         lifeline = make_lifeline(reserved)
-        processes = [] if recursive else [Process("registry", "registry.server", config, registry_port, lifeline, log)]
+        writers = [] if recursive else [Process("registry", "registry.server", config, registry_port, lifeline, log)]
         worker = "resolver.recursion.worker" if recursive else "resolver.worker"
-        processes += [
+        readers = [
             Process(f"resolver-{i + 1}", worker, config, resolver_port, lifeline, log) for i in range(resolver.workers)
         ]
-        noted = False
-        watchers: list[asyncio.Task[None]] = []
-        try:
-            for process in processes:
-                await process.start()
-                watchers.append(asyncio.create_task(process.watch()))
+        processes = [*writers, *readers]
+        async with running(writers, readers):
             upkeep = Upkeep(settings, zone, (registry.host, registry_port), lambda: take_up(processes), log)
-            watchers.append(asyncio.create_task(upkeep.run()))
-            note_run(settings, resolver_port, registry_port, {process.name: process.pid for process in processes})
-            noted = True
+            keeping = asyncio.create_task(upkeep.run())
             doors = {"resolver": f"{resolver.host}:{resolver_port}"}
             if not recursive:
                 doors["registry"] = f"{registry.host}:{registry_port}"
-            log.info("node is up", zone=zone, **doors, workers=resolver.workers)
-            await stop.wait()
-            log.info("node is stopping")
-        finally:
-            # Readers first: while they drain, nothing new is written that they would have to show.
-            await asyncio.gather(*(process.stop() for process in processes[not recursive :]))
-            await asyncio.gather(*(process.stop() for process in processes[: not recursive]))
-            for watcher in watchers:
-                watcher.cancel()
-            if noted:  # otherwise it may be that of the node that runs here already
-                settings.run_path.unlink(missing_ok=True)
+            try:
+                with noted(settings, resolver_port, registry_port, pids(processes)):
+                    log.info("node is up", zone=zone, **doors, workers=resolver.workers)
+                    await stop.wait()
+                    log.info("node is stopping")
+            finally:
+                keeping.cancel()
     log.info("node has stopped")
+
+
+@contextlib.asynccontextmanager
+async def running(writers: Sequence[Process], readers: Sequence[Process]) -> AsyncIterator[None]:
+    """Start processes, and again those that die, until the end of the block. Readers stop first: while they drain,
+    nothing new is written that they would have to show. Raises :class:`SettingsError`."""
+    watchers: list[asyncio.Task[None]] = []
+    try:
+        for process in (*writers, *readers):
+            await process.start()
+            watchers.append(asyncio.create_task(process.watch()))
+        yield
+    finally:
+        for some in (readers, writers):
+            await asyncio.gather(*(process.stop() for process in some))
+        for watcher in watchers:
+            watcher.cancel()
+
+
+def pids(processes: Sequence[Process]) -> dict[str, int]:
+    """The numbers of processes by their names."""
+    return {process.name: process.pid for process in processes}
 
 
 def make_lifeline(stack: contextlib.ExitStack) -> int:
@@ -236,16 +248,17 @@ def _refuse_served(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def note_run(
+@contextlib.contextmanager
+def noted(
     settings: Settings,
     resolver_port: int,
     registry_port: int,
     processes: Mapping[str, int],
     zones: Mapping[str, object] | None = None,
-) -> None:
-    """Note the running node's addresses (port 0: it has none) and its processes, by name, where the commands find
-    them; of a custody node the addresses for each of its ``zones``. Raises
-    :class:`SettingsError`."""
+) -> Iterator[None]:
+    """Until the end of the block, have the running node's addresses (port 0: it has none) and its processes, by name,
+    where the commands find them; of a custody node the addresses for each of its ``zones``. Raises
+    :class:`SettingsError`; what another node has noted there stays, where this one comes to nothing before."""
     run = {
         "pid": os.getpid(),
         **({"resolver": [settings.resolver.host, resolver_port]} if resolver_port else {}),
@@ -261,3 +274,7 @@ def note_run(
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise SettingsError(NOT_NOTED, path=str(settings.run_path), reason=error.strerror or str(error)) from error
+    try:
+        yield
+    finally:
+        settings.run_path.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from biaoshi.delegation.parent import renewal
 from biaoshi.online import Next, OnlineKeys
 from config.keyfiles import BadKeyFile, other_statements, read_anchor, read_identity, read_secret, vouched_path
 from config.load import BadConfiguration, load_settings
+from config.places import reachable
 from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.node import NodeFacts, OwnKeys, own_keys
@@ -210,7 +211,7 @@ class Upkeep:
         host, port = self._registry
         anchor = TrustAnchor.parse(*read_anchor(self._settings.path("anchor.toml")))
         try:
-            async with RegistryClient(_reachable(host), port, anchor=anchor, key=signer, timeout=20.0) as client:
+            async with RegistryClient(reachable(host), port, anchor=anchor, key=signer, timeout=20.0) as client:
                 days = self._settings.keys.delegation_days
                 async for child, serial, statement in client.delegations():
                     following = statement and renewal(statement, serial, client.zone, signer, days, now)
@@ -239,8 +240,3 @@ class Upkeep:
 
     def _well(self, what: str) -> None:
         self._said.pop(what, None)
-
-
-def _reachable(host: str) -> str:
-    """An address at which this machine reaches a server that listens everywhere."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -66,6 +66,11 @@ def key_path(option: Path | None, node: Path | None) -> Path:
     return option or (node or Path()) / "keys/writer.pem"
 
 
+def reachable(host: str) -> str:
+    """An address at which this machine reaches a server that listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def _running(node: Path | None, side: str) -> str | None:
     """The address that a running node noted, None where no directory was named."""
     if node is None:
@@ -73,6 +78,7 @@ def _running(node: Path | None, side: str) -> str | None:
     try:
         run: dict[str, Any] = json.loads((node / "run.json").read_text("utf-8"))
         host, port = run[side]
+        host = reachable(host)
         bracketed = f"[{host}]" if ":" in host else host
     except (OSError, ValueError, KeyError, TypeError):  # none there, or not written by a node
         raise NoNodeRuns(node, side) from None

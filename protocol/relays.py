@@ -46,11 +46,6 @@ TOO_OLD: Final = Rule(
 )
 
 
-def relay_payload(evidence: Evidence) -> list[bytes]:
-    """The payload for an answer that was sealed alone."""
-    return [evidence.request, evidence.response, evidence.seal]
-
-
 def read_evidence(payload: object) -> Evidence:
     """Check a payload to have the shape of a relayed answer. Raises :class:`MessageError`."""
     match payload:

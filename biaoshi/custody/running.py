@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from biaoshi.supervisor import Process, make_lifeline, note_run, reserve, take_up
+from biaoshi.supervisor import Process, make_lifeline, noted, pids, reserve, running, take_up
 from biaoshi.upkeep import Fingerprint, fingerprint
 from config.process import set_up_log, stop_at_end_of, stop_event
 from config.settings import Settings
@@ -34,35 +34,26 @@ async def supervise_copies(
         doors = [reserve(reserved, hosts[0], view.resolver.port, datagrams=True) for view in views]
         registries = [reserve(reserved, hosts[1], view.registry.port, datagrams=False) for view in views]
         theirs = make_lifeline(reserved)
-        processes = [Process("following", "registry.following.process", config, _listed(registries), theirs, log)]
-        processes += [
+        following = [Process("following", "registry.following.process", config, _listed(registries), theirs, log)]
+        readers = [
             Process(f"resolver-{i + 1}", "resolver.copies", config, _listed(doors), theirs, log)
             for i in range(settings.resolver.workers)
         ]
-        noted = False
-        watchers: list[asyncio.Task[None]] = []
-        try:
-            for process in processes:
-                await process.start()
-                watchers.append(asyncio.create_task(process.watch()))
-            watchers.append(asyncio.create_task(_watch_files(views, processes)))
-            zones = {
-                view.node.prefix: {"resolver": [hosts[0], door], "registry": [hosts[1], registry]}
-                for view, door, registry in zip(views, doors, registries, strict=True)
-            }
-            note_run(settings, 0, 0, {process.name: process.pid for process in processes}, zones)
-            noted = True
-            log.info("node is up", zones=list(zones), workers=settings.resolver.workers)
-            up()
-            await stop.wait()
-            log.info("node is stopping")
-        finally:
-            await asyncio.gather(*(process.stop() for process in processes[1:]))
-            await processes[0].stop()
-            for watcher in watchers:
-                watcher.cancel()
-            if noted:  # otherwise it may be that of the node that runs here already
-                settings.run_path.unlink(missing_ok=True)
+        processes = [*following, *readers]
+        zones = {
+            view.node.prefix: {"resolver": [hosts[0], door], "registry": [hosts[1], registry]}
+            for view, door, registry in zip(views, doors, registries, strict=True)
+        }
+        async with running(following, readers):
+            watching = asyncio.create_task(_watch_files(views, processes))
+            try:
+                with noted(settings, 0, 0, pids(processes), zones):
+                    log.info("node is up", zones=list(zones), workers=settings.resolver.workers)
+                    up()
+                    await stop.wait()
+                    log.info("node is stopping")
+            finally:
+                watching.cancel()
     log.info("node has stopped")
 
 

@@ -11,8 +11,9 @@ from biaoshi.custody.making import custody_settings
 from biaoshi.making import CONFIG_NAME
 from config.keyfiles import read_anchor
 from config.load import BadConfiguration
-from config.places import anchor_path
+from config.places import NoNodeRuns, anchor_path, reachable, registry_address
 from config.settings import Settings
+from protocol.address import parse_address
 from protocol.errors import BiaoshiError, Rule, Unreachable
 from protocol.identifiers import normal_zone_text
 from protocol.status import Status
@@ -64,8 +65,7 @@ async def _status(settings: Settings, number: int, doors: dict[str, Any]) -> dic
             raise Unreachable(NO_DOOR, request=str(statement.with_name("vouch.request")))
         host, port = doors.get(prefix, {}).get("registry", (view.registry.host, view.registry.port))
         anchor = TrustAnchor.parse(*read_anchor(settings.path(zone.anchor)))
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        async with RegistryClient(reachable, port, anchor=anchor, key=None, timeout=10.0) as client:
+        async with RegistryClient(reachable(host), port, anchor=anchor, key=None, timeout=10.0) as client:
             return {"zone": prefix, **await client.status()}
     except BiaoshiError as error:
         return {
@@ -108,14 +108,13 @@ def followers_of(node: Path | None, anchor: Path | None) -> dict[str, str | int]
     if node is None:
         return {}
     try:
-        host, port = json.loads((node / "run.json").read_text("utf-8"))["registry"]
-    except (OSError, ValueError, KeyError, TypeError):
+        address = parse_address(registry_address(None, node))
+    except NoNodeRuns:
         return {}
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
 
     async def ask() -> dict[str, str | int]:
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        async with RegistryClient(reachable, port, anchor=trust, key=None, timeout=10.0) as client:
+        async with RegistryClient(*address, anchor=trust, key=None, timeout=10.0) as client:
             return await client.status()
 
     try:

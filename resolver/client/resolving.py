@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
@@ -57,7 +58,7 @@ def concerns_identifier(error: BiaoshiError) -> bool:
     return isinstance(error, IdentifierError | Unresolved)
 
 
-class Resolving(Generic[AnyAnswer]):
+class Resolving(ABC, Generic[AnyAnswer]):
     """Servers, connections, time-outs and repetitions; what an answer is, the subclasses say."""
 
     def __init__(
@@ -155,8 +156,9 @@ class Resolving(Generic[AnyAnswer]):
 
     # How it is asked ------------------------------------------------------------------------------
 
+    @abstractmethod
     def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> AnyAnswer:
-        raise NotImplementedError
+        """What was answered, of one identifier."""
 
     async def _resolve_batch(self, identifiers: Sequence[str]) -> list[AnyAnswer]:
         wires = [normal_text(identifier) for identifier in identifiers]

@@ -55,11 +55,6 @@ class Ways:
         if self._iteration is not None:
             self._iteration.close()
 
-    @property
-    def relaying(self) -> bool:
-        """Whether the servers that were named are recursive nodes, so that their own seals count for nothing."""
-        return self._relaying
-
     async def relays(self, error: NotVerified) -> None:
         """A server's seal did not hold: find out whether it is a recursive node, whose seal is not needed. Raises
         ``error`` where it is none."""

@@ -43,6 +43,12 @@ def test_addresses_of_a_running_node(tmp_path: Path) -> None:
     assert parse_address(registry_address(None, node)) == Address("::1", 4002)
 
 
+def test_a_node_that_serves_all_addresses_is_found_on_this_machine(tmp_path: Path) -> None:
+    node = run_json(tmp_path, {"resolver": ["0.0.0.0", 4001], "registry": ["::", 4002]})
+    assert resolver_address(None, node) == "127.0.0.1:4001"
+    assert registry_address(None, node) == "[::1]:4002"
+
+
 @EITHER
 def test_the_option_comes_first(tmp_path: Path, ask: Ask, default: str) -> None:
     assert ask("10.0.0.5", run_json(tmp_path, RUNNING)) == "10.0.0.5"
