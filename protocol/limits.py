@@ -44,6 +44,20 @@ DEFAULT_TTL_SECONDS: Final = 86_400
 ABSENT_TTL_SECONDS: Final = 300
 """How long an absence may be remembered. Short, because registration is what follows (compare RFC 2308)."""
 
+# Templates -------------------------------------------------------------------------------------------
+
+MAX_TEMPLATE_VERSION: Final = 999_999
+"""Versions of a prefix's template: six digits in its name."""
+
+MAX_TEMPLATE_BYTES: Final = MAX_DATA_BYTES
+"""Bytes of an encoded template: it is kept as one value of a record."""
+
+MAX_TEMPLATE_ITEMS: Final = 200
+"""Items of a template. Those in the field have below 50."""
+
+MAX_PATTERN_CHARACTERS: Final = 256
+"""Characters of an item's pattern."""
+
 # Messages --------------------------------------------------------------------------------------------
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
