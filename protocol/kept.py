@@ -14,6 +14,7 @@ written in the shortest way, so that equal content has equal bytes; other bytes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -33,6 +34,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[_Version, list[tuple[_Index, _Data]]]).decode
 
 _ARRAY_OF_TWO: Final = 0x92
+_second: Final = itemgetter(slice(1, 2))
+_SECOND_OF_PLAIN: Final = frozenset(bytes((one,)) for one in (*range(0x90, 0xA0), 0xDC, 0xDD))
 
 Data = Sequence[tuple[int, bytes]]
 """Data by index, ascending."""
@@ -53,6 +56,11 @@ class Kept(NamedTuple):
 def is_templated(values: bytes) -> bool:
     """Whether encoded values are of the second form."""
     return len(values) > 1 and values[0] == _ARRAY_OF_TWO and (values[1] < 0x80 or 0xCC <= values[1] <= 0xCF)
+
+
+def any_templated(many: Sequence[bytes]) -> bool:
+    """Whether some of many encoded values are; where none is, at the price of a look at one byte each."""
+    return not _SECOND_OF_PLAIN.issuperset(map(_second, many)) and any(map(is_templated, many))
 
 
 def encode_data(template: int, data: Iterable[tuple[int, bytes]]) -> bytes:

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from protocol.computed import ComputedText
-from protocol.errors import BiaoshiError, InvalidInput, Rule
+from protocol.errors import BiaoshiError, InvalidInput, RecordError, Rule
 from protocol.kept import Data, read_data
 from protocol.limits import MAX_RECORD_BYTES
 from protocol.patterns import compile_pattern
-from protocol.records import NO_VALUES, TOO_LARGE, State, Value, encode_body, encode_values
+from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, State, Value, encode_body, encode_values
 from protocol.status import Status
 from protocol.templates import Item, Problems, Template, compile_computed, most_added
 
@@ -216,8 +216,11 @@ class Expander:
 
 def split_templated(body: bytes) -> tuple[int, int, int, list[tuple[int, bytes]]]:
     """Version, time, version of the template and data of a kept body whose values are of the second form, as it came
-    out of a store: checked for its shape alone. Raises :class:`msgspec.DecodeError`."""
-    version, _, time, (template, data) = _decode_body(body)
+    out of a store: checked for its shape alone. Raises :class:`~protocol.errors.RecordError`."""
+    try:
+        version, _, time, (template, data) = _decode_body(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RecordError(MALFORMED, reason=str(error)) from None
     return version, time, template, data
 
 

@@ -37,7 +37,7 @@ from protocol.messages import (
     unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
-from protocol.records import State, public_body, split_body
+from protocol.records import State, split_body
 from protocol.referrals import referral_payload
 from protocol.runs import Run
 from protocol.status import Status
@@ -283,7 +283,8 @@ class Answerer:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
         if split_body(body).state is State.WITHDRAWN:
             return int(Status.WITHDRAWN), body
-        return int(Status.OK), public_body(body)
+        answered = self._reader.get(wanted)
+        return (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS) if answered is None else (int(Status.OK), answered)
 
     # Everything else ------------------------------------------------------------------------------
 

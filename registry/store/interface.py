@@ -37,7 +37,8 @@ DAMAGED: Final = Rule(
 
 
 class Entry(NamedTuple):
-    """A record under its identifier (normal form, UTF-8); ``body`` is whole, restricted values included."""
+    """A record under its identifier (normal form, UTF-8); ``body`` is as it is kept (``protocol.kept``): whole,
+    restricted values included."""
 
     identifier: bytes
     body: bytes
@@ -92,8 +93,9 @@ class Reader(Protocol):
     System records (``system``) are seen by :meth:`find`, :meth:`scan` and :meth:`feed` alone."""
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
-        """The public bodies of active records, in order; None for any other identifier, be it absent,
-        withdrawn, malformed, or at or below a delegated prefix. Identifiers need not be in normal form."""
+        """The public bodies of active records, in order, those that follow a template expanded; None for any other
+        identifier, be it absent, withdrawn, malformed, or at or below a delegated prefix. Identifiers need not be in
+        normal form."""
         ...
 
     def get(self, identifier: bytes) -> bytes | None:
@@ -101,7 +103,8 @@ class Reader(Protocol):
         ...
 
     def find(self, identifier: bytes) -> bytes | None:
-        """The whole body under an identifier in normal form, active or withdrawn; None where there is none."""
+        """The whole body under an identifier in normal form as it is kept, active or withdrawn; None where there is
+        none."""
         ...
 
     def cut(self, prefix: str) -> Cut | None:

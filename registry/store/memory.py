@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
+from protocol.kept import is_templated
 from protocol.records import State, public_body, split_body
 from protocol.referrals import Cut
 from registry.store.decide import decide
@@ -27,7 +28,8 @@ from registry.store.feed import (
     read_feed,
 )
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
-from registry.store.system import DELEGATIONS, find_cut, is_system
+from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
+from registry.store.templates import Expanders
 from registry.store.writes import Outcome, Write
 
 
@@ -43,6 +45,7 @@ class MemoryStore:
         self._fresh = True  # whether nothing stood in it before
         self._seen = Position(0, NO_MARK)
         self._whole = self._again = False
+        self._expanders = Expanders(self.find)
         self._delegates = False  # whether there ever was a delegation
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
@@ -54,9 +57,12 @@ class MemoryStore:
         except IdentifierError:
             return None
         body = self._bodies.get(wanted)
-        if body is None or split_body(body).state is not State.ACTIVE:
+        head = split_body(body) if body else None
+        if body is None or head is None or head.state is not State.ACTIVE:
             return None
-        return None if self.cut(wanted.partition(b"/")[0].decode()) else public_body(body)
+        if self.cut(wanted.partition(b"/")[0].decode()):
+            return None
+        return self._expanders.answered(wanted, body) if is_templated(head.values) else public_body(body)
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
@@ -183,6 +189,8 @@ class MemoryStore:
             bisect.insort(self._ordered, order(identifier))
         self._bodies[identifier] = body
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+        if identifier.startswith(TEMPLATES):
+            self._expanders.refresh()
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

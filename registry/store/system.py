@@ -5,6 +5,7 @@ They are ordinary records under *system prefixes*, which begin with U+0001 and s
     \\x01delegation/‹child prefix›   the signed statement; the record's version is the delegation's serial
     \\x01request/‹child prefix›      the signed request that waits for the zone key
     \\x01code/‹child prefix›         the public key of a one-time code, and when the code expires
+    \\x01template/‹prefix›/‹version›  a template of records (``templates``)
 
 Readers give them to ``find``, ``scan`` of a system prefix or of everything, and ``feed``, and to nothing else; they are
 not counted. A prefix that is delegated, and all below it, is *cut off*: ``get`` and ``get_many`` have nothing there.
@@ -22,6 +23,7 @@ from registry.store.writes import ANY, Write
 DELEGATIONS: Final = b"\x01delegation"
 REQUESTS: Final = b"\x01request"
 CODES: Final = b"\x01code"
+TEMPLATES: Final = b"\x01template"
 
 _MARK: Final = b"\x01"
 _NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE

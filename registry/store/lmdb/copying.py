@@ -13,16 +13,16 @@ from typing import Final
 import lmdb
 
 from protocol.errors import StoreError
+from protocol.kept import is_templated, read_data
 from protocol.records import State, permissions_by_index, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
-from registry.store.lmdb.codec import RESTRICTED_TAG, WITHDRAWN, Codec
+from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, Codec, kind_tag
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
 from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow, Tables
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
 
-_WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
 _PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
@@ -113,13 +113,13 @@ class CopyingWork(ABC):
 
     def _copy_one(self, row: PrefixRow, key: bytes, body: bytes) -> None:
         before = self._txn.get(key)
-        withdrawn, restricted = _kind(body)
+        kind = _kind(body)
         if self._meta.again and before is not None:
             there, given = split_body(self._codec.whole(before)).version, split_body(body).version
             if there > given:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
-        row.active += (not withdrawn) - (before is not None and before[-1] != WITHDRAWN)
-        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=restricted, withdrawn=withdrawn))
+        row.active += (kind != WITHDRAWN_TAG) - (before is not None and before[-1] != WITHDRAWN)
+        self._txn.put(key, self._codec.store(body, row.dictionary, kind))
 
     def _copy_range(self, part: Part, bounds: tuple[bytes, bytes], *, is_open: bool) -> None:
         prefix = bounds[0].partition(b"/")[0]
@@ -152,15 +152,9 @@ class CopyingWork(ABC):
         """Ascending records where none stand, against a dictionary of their own."""
         self._choose_dictionary(row, bodies)
         stored = self._codec.store_many(bodies, row.dictionary)
-        withdrawn = 0
-        for i, (gone, secret) in enumerate(map(_kind, bodies)):
-            if gone:
-                stored[i] += _WITHDRAWN_TAG
-                withdrawn += 1
-            elif secret:
-                stored[i] += RESTRICTED_TAG
-        self._put_all(keys, stored)
-        row.active += len(keys) - withdrawn
+        kinds = list(map(_kind, bodies))
+        self._put_all(keys, [one + kind for one, kind in zip(stored, kinds, strict=True)])
+        row.active += len(keys) - kinds.count(WITHDRAWN_TAG)
 
     def abandon(self) -> bool:
         """Take away what an open range has brought, some of it; whether there is more. Raises :class:`StoreError` where
@@ -236,10 +230,12 @@ class CopyingWork(ABC):
         return found
 
 
-def _kind(body: bytes) -> tuple[bool, bool]:
-    """Whether a body is withdrawn, and whether it has values that not everybody may read. Raises
-    :class:`~protocol.errors.RecordError`."""
+def _kind(body: bytes) -> bytes:
+    """The tag of a body. Raises :class:`~protocol.errors.RecordError`."""
     head = split_body(body)
     if head.state is State.WITHDRAWN:
-        return True, False
-    return False, not _PUBLIC.issuperset(permissions_by_index(head.values).values())
+        return WITHDRAWN_TAG
+    if is_templated(head.values):
+        read_data(head.values)
+        return kind_tag(head.values, False)
+    return kind_tag(head.values, not _PUBLIC.issuperset(permissions_by_index(head.values).values()))

@@ -20,7 +20,7 @@ from protocol.referrals import Cut
 from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
-from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
+from registry.store.lmdb.codec import TEMPLATED, UNREADABLE, Codec, MustExpand, damaged
 from registry.store.lmdb.feed import StoredEntries, changed_keys
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
@@ -34,7 +34,8 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
-from registry.store.system import DELEGATIONS, find_cut, is_system
+from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
+from registry.store.templates import Expanders
 
 LAST_SHARD: Final = SHARDS - 1
 
@@ -78,10 +79,8 @@ class _OpenPrefixNumbers(_PrefixNumbers):
 
 
 class CacheState(NamedTuple):
-    """As of when the cache is right: a transaction's number, the changes that had been made by then, and whether a
-    range was there in part."""
+    """As of when the cache is right: the changes that had been made by then, and whether a range was there in part."""
 
-    snapshot: int = -1
     changes: int = 0
     in_part: bool = False
 
@@ -99,7 +98,11 @@ class LmdbReader:
         self._numbers = _OpenPrefixNumbers(self)
         self._all_numbers = _PrefixNumbers(self)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
-        self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
+        self._expanders = Expanders(self.find)
+        # The rows of two prefixes, as of which _numbers and _expanders are right, and the snapshot that had them.
+        self._delegations: bytes | None = None
+        self._templates: bytes | None = None
+        self._snapshot = -1
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
 
@@ -116,7 +119,7 @@ class LmdbReader:
                 return bodies
             found = list(map(get, keys))
             return [None if stored is None else openers[stored[-1]](stored) for stored in found]
-        except (lmdb.Error, *UNREADABLE):
+        except (MustExpand, lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
 
     def get(self, identifier: bytes) -> bytes | None:
@@ -130,7 +133,7 @@ class LmdbReader:
                     self._read_missing([key], bodies)
                 return bodies[0]
             stored = txn.get(key)
-            return None if stored is None else self._codec.public[stored[-1]](stored)
+            return None if stored is None else self._open(key, stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
         except lmdb.Error:
@@ -206,15 +209,14 @@ class LmdbReader:
         get, openers, put = self._begun().get, self._codec.public, self._cache.put
         for at, body in enumerate(bodies):
             if body is None and (stored := get(keys[at])) is not None:
-                body = bodies[at] = openers[stored[-1]](stored)
+                tag = stored[-1]
+                body = openers[tag](stored) if tag != TEMPLATED else self._open(keys[at], stored)
+                bodies[at] = body
                 if body is not None:
                     put(keys[at], body)
 
     def _catch_up(self, txn: lmdb.Transaction[bytes], cache: BodyCache) -> None:
         """Forget what has changed between the last snapshot and this one."""
-        snapshot = txn.id()
-        if snapshot == self._cached.snapshot:
-            return
         raw = txn.get(META_KEY, db=self._tables.meta)
         meta = decode_meta(raw) if raw else Meta()
         changes, since = meta.next_change, self._cached.changes
@@ -227,7 +229,7 @@ class LmdbReader:
         else:
             for key in changed:
                 cache.drop(key)
-        self._cached = CacheState(snapshot, changes, in_part)
+        self._cached = CacheState(changes, in_part)
 
     # The snapshot ---------------------------------------------------------------------------------
 
@@ -241,13 +243,25 @@ class LmdbReader:
                     env.set_mapsize(0)
                 else:
                     break
-            if self._cache is not None:
-                self._catch_up(txn, self._cache)
-            delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
-            if delegations != self._delegations:
-                self._delegations = delegations
-                self._numbers.clear()
+            snapshot = txn.id()
+            if snapshot != self._snapshot:
+                self._look_round(txn)
+                self._snapshot = snapshot
             return txn
+
+    def _look_round(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Forget what is not right any more in a snapshot that is another than the last."""
+        if self._cache is not None:
+            self._catch_up(txn, self._cache)
+        delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
+        if delegations != self._delegations:
+            self._delegations = delegations
+            self._numbers.clear()
+        templates = txn.get(TEMPLATES, db=self._tables.prefixes)
+        if templates != self._templates:
+            if self._expanders.refresh() and self._cache is not None:
+                self._cache.clear()
+            self._templates = templates
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()
@@ -300,6 +314,12 @@ class LmdbReader:
 
     def _load_dictionary(self, number: int) -> bytes | None:
         return self._begun().get(number.to_bytes(2, "big"), db=self._tables.dictionaries)
+
+    def _open(self, key: bytes, stored: bytes) -> bytes | None:
+        """The public body of a stored body that may follow a template. Raises :class:`StoreError`, ``UNREADABLE``."""
+        if stored[-1] != TEMPLATED:
+            return self._codec.public[stored[-1]](stored)
+        return self._expanders.answered(self.identifier_of(key), self._codec.whole(stored))
 
     def whole(self, identifier: bytes, stored: bytes) -> bytes:
         """The body in a stored body."""

@@ -20,13 +20,14 @@ from typing import Final, TypeVar
 import lmdb
 
 from protocol.errors import Rule, StoreError
+from protocol.kept import any_templated
 from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.feed import FeedPage, Position, draw_mark
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
-from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
+from registry.store.lmdb.codec import MAX_DICTIONARY, UNREADABLE, Codec, damaged, kind_tag, make_compressor, train
 from registry.store.lmdb.copying import CopyingWork
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
 from registry.store.lmdb.layout import (
@@ -262,7 +263,7 @@ class _Work(CopyingWork):
         was_active = current is not None and current.state is State.ACTIVE
         row.active += (not withdrawn) - was_active
         row.changes += 1
-        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=withdrawn))
+        self._txn.put(key, self._codec.store(body, row.dictionary, kind_tag(write.values, write.restricted)))
         return outcome, key
 
     def _head(self, identifier: bytes, stored: bytes) -> Head:
@@ -299,8 +300,8 @@ class _Work(CopyingWork):
         bodies = [head + encoded for encoded in values]
         self._choose_dictionary(row, bodies)
         stored = self._codec.store_many(bodies, row.dictionary)
-        if any(restricted):
-            stored = [one + RESTRICTED_TAG if secret else one for one, secret in zip(stored, restricted, strict=True)]
+        if any(restricted) or any_templated(values):
+            stored = [one + kind_tag(*rest) for one, *rest in zip(stored, values, restricted, strict=True)]
         self._put_all(keys, stored)
         row.active += len(keys)
         row.changes += len(keys)

@@ -10,16 +10,19 @@ from typing import Final
 import pytest
 
 from protocol.errors import StoreError
+from protocol.kept import encode_data
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, MAX_RECORD_BYTES
 from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, decode_body, encode_values, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
+from protocol.templates import Template
 from registry.store.decide import decide
 from registry.store.feed import BAD_CURSOR, DIVERGED, Position
 from registry.store.interface import Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
 from registry.store.system import CODES, system_identifier, system_write
+from registry.store.templates import NO_TEMPLATE, template_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
@@ -34,6 +37,8 @@ from tests.registry.store.builders import (
     product,
     put,
     revoke,
+    template,
+    templated,
     values,
     versions,
     withdraw,
@@ -314,6 +319,89 @@ def test_a_record_may_turn_restricted_and_back(store: Store) -> None:
     assert decode_body(body or b"").values == ()
     store.apply([Write(b"88.1/x", ANY, open_values, restricted=False)], 3)
     assert store.get_many([b"88.1/x"]) == [store.find(b"88.1/x")]
+
+
+# Records that follow a template ----------------------------------------------------------------------
+
+
+def test_a_record_that_follows_a_template(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    """Kept as it was written; answered with types, times to live and what is computed, and for everybody only."""
+    store.apply([template_write(template(), ABSENT)], 1)
+    names = [f"88.1/{name}" for name in ("a", "b/c", "z", "号")]
+    assert write(store, [put(one, templated(one)) for one in names], 10) == [changed(1)] * 4
+    assert write(store, [put(one, templated(one)) for one in names], 11) == [unchanged(1)] * 4
+    for name in names:
+        assert split_body(store.find(name.encode()) or b"") == (1, State.ACTIVE, 10, templated(name))
+        expected = (
+            Value(2000, "NAME", name.encode(), ttl=60),
+            Value(2003, "URL", f"https://example.com/{name[5:]}".encode()),
+            Value(2004, "LOT", b"B2311"),
+        )
+        assert decode_body(store.get(name.encode()) or b"") == (1, State.ACTIVE, 10, expected)
+    assert store.get_many([one.encode() for one in names]) == [store.get(one.encode()) for one in names]
+    assert {split_body(body).values for name, body in everything(store, "88.1").items()} == set(map(templated, names))
+    assert store.counts().active == {"88.1": 4}
+
+
+def test_computed_values_are_of_the_normal_form(store: Store) -> None:
+    whole = template("88.A", page="{prefix}|{identifier}")
+    only = Template("88.A", 1, "t", "", whole.items[3:4])
+    store.apply([template_write(only, ABSENT), put("88.A/x", encode_data(1, []))], 1)
+    for spelt in (b"88.a/x", b"88.A/x"):
+        (value,) = decode_body(store.get(spelt) or b"").values
+        assert value.data == b"88.A|88.A/x"
+    # Their builder has no other field than the suffix.
+    store.apply([template_write(Template("88.A", 1, "t", "", template("88.A").items[3:4]), ANY)], 2)
+
+
+def test_records_of_all_forms_in_one_batch(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    store.apply([template_write(template(version=version), ABSENT) for version in (1, 2, 300)], 1)
+    secret = values("secret", permissions=ADMIN_ONLY)
+    contents = [A, templated(), secret, templated(version=2), templated(version=300), product(1)]
+    writes = [Write(f"88.1/{n:03d}".encode(), ABSENT, contents[n % 6], n % 6 == 2) for n in range(60)]
+    write(store, writes, 10)
+    bodies = store.get_many([one.identifier for one in writes])
+    assert [len(decode_body(body or b"").values) for body in bodies[:6]] == [1, 3, 0, 3, 3, 3]
+    check_agreement(store)
+
+
+def test_a_record_may_begin_to_follow_a_template_and_end(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT)], 1)
+    for version, content in enumerate([A, templated(), templated("other"), B, templated()], start=1):
+        assert store.apply([put("88.1/x", content)], version) == [changed(version)]
+        check_agreement(store)
+    store.apply([withdraw("88.1/x")], 9)
+    assert store.get(b"88.1/x") is None
+    store.apply([put("88.1/x", templated(), ABSENT)], 10)
+
+
+def test_templates_are_those_of_the_records_own_prefix(store: Store) -> None:
+    """Not of one above or below, nor of another version; and it is said that one is missing."""
+    store.apply([template_write(template(prefix), ABSENT) for prefix in ("88", "88.1.1", "88.10")], 1)
+    store.apply([template_write(template(version=2), ABSENT), put("88.1/x", templated())], 1)
+    for attempt in (lambda: store.get(b"88.1/x"), lambda: store.get_many([b"88.1/none", b"88.1/x"])):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert caught.value.rule is NO_TEMPLATE
+    assert store.get_many([b"88.1/none"]) == [None]
+    store.apply([template_write(template(), ABSENT)], 2)
+    assert store.get(b"88.1/x") is not None
+
+
+def test_an_item_that_is_disabled_stays_in_answers(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT), put("88.1/x", templated())], 1)
+    before = store.get(b"88.1/x")
+    assert store.apply([template_write(template().disable([2000, 2003]), 1)], 2) == [changed(2)]
+    assert store.get(b"88.1/x") == before is not None
+
+
+def test_records_below_a_delegated_prefix_are_not_expanded(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT), put("88.1/x", templated()), delegate("88")], 1)
+    assert store.get_many([b"88.1/x", b"\x01template/88.1/000001"]) == [None, None]
 
 
 def largest_values(seed: int) -> bytes:

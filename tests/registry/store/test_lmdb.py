@@ -18,7 +18,19 @@ from protocol.records import State, Value, encode_body, encode_values, public_bo
 from protocol.status import Status
 from registry.store.interface import DAMAGED, STORE_FAILED
 from registry.store.lmdb import writer
-from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED, WITHDRAWN, Codec, tag, train
+from registry.store.lmdb.codec import (
+    MAX_DICTIONARY,
+    PUBLIC_TAG,
+    RESTRICTED,
+    RESTRICTED_TAG,
+    TEMPLATED,
+    WITHDRAWN,
+    WITHDRAWN_TAG,
+    Codec,
+    MustExpand,
+    tag,
+    train,
+)
 from registry.store.lmdb.layout import (
     META_KEY,
     NOT_THERE,
@@ -119,7 +131,7 @@ def test_codec_round_trip_with_every_kind_of_dictionary_number(dictionary: bytes
         asked.append(wanted)
         return dictionary
 
-    made = Codec(load).store(BODIES[7], number, restricted=False, withdrawn=False)
+    made = Codec(load).store(BODIES[7], number, PUBLIC_TAG)
     assert len(made) < len(BODIES[7]) // 2
     assert made.endswith(tag(number))
     codec = Codec(load)
@@ -137,14 +149,14 @@ def test_many_bodies_are_stored_as_each_is(dictionary: bytes, number: int) -> No
         stored = codec.store_many(bodies, number)
         assert [codec.whole(one) for one in stored] == bodies
         if bodies is BODIES:
-            assert stored == [codec.store(body, number, restricted=False, withdrawn=False) for body in bodies]
+            assert stored == [codec.store(body, number, PUBLIC_TAG) for body in bodies]
 
 
 def test_tags_of_dictionaries_are_unique_and_are_no_flags() -> None:
     tags = [tag(number) for number in range(1, MAX_DICTIONARY + 1)]
     assert len(set(tags)) == len(tags)
     assert [len(one) for one in tags] == [1] * 223 + [2] * (MAX_DICTIONARY - 223)
-    assert not {one[-1] for one in tags} & {0, RESTRICTED, WITHDRAWN}
+    assert not {one[-1] for one in tags} & {0, TEMPLATED, RESTRICTED, WITHDRAWN}
 
 
 def test_table_of_openers_has_every_last_byte(dictionary: bytes) -> None:
@@ -154,6 +166,9 @@ def test_table_of_openers_has_every_last_byte(dictionary: bytes) -> None:
     frame = Codec(lambda number: dictionary).compressor(1).compress(BODIES[3])
     opened = [codec.public[last](frame + bytes((0, last))) for last in range(1, 0xF0)]
     assert opened == [BODIES[3]] * 0xEF
+    with pytest.raises(MustExpand):
+        codec.public[TEMPLATED](frame + b"\x01\xfd")
+    assert codec.whole(frame + b"\x01\xfd") == BODIES[3]
     assert codec.public[0](BODIES[3] + b"\x00") == BODIES[3]
     assert codec.public[RESTRICTED](frame + b"\x01\xfe") == public_body(BODIES[3])
     assert codec.public[WITHDRAWN](frame + b"\x01\xff") is None
@@ -168,7 +183,7 @@ def test_codec_flags(dictionary: bytes, number: int, withdrawn: bool, restricted
     secret = encode_values([url, Value(2, "COST", b"9", permissions=ADMIN_ONLY)])
     codec = Codec(lambda number: dictionary)
     for body in (encode_body(3, State.ACTIVE, 9, secret), encode_body(1, State.ACTIVE, 0, noise(1, 99)), BODIES[0]):
-        made = codec.store(body, number, restricted=restricted, withdrawn=withdrawn)
+        made = codec.store(body, number, WITHDRAWN_TAG if withdrawn else RESTRICTED_TAG if restricted else PUBLIC_TAG)
         assert codec.whole(made) == body
         expected = None if withdrawn else public_body(body) if restricted else body
         assert codec.public[made[-1]](made) == expected
@@ -177,7 +192,7 @@ def test_codec_flags(dictionary: bytes, number: int, withdrawn: bool, restricted
 
 def test_what_does_not_compress_is_stored_plain(dictionary: bytes) -> None:
     body = encode_body(1, State.ACTIVE, 1, noise(1, 500))
-    assert Codec(lambda number: dictionary).store(body, 5, restricted=False, withdrawn=False) == body + b"\x00"
+    assert Codec(lambda number: dictionary).store(body, 5, PUBLIC_TAG) == body + b"\x00"
 
 
 @pytest.mark.parametrize("body", [b"", b"x", BODIES[0], bytes(300), random.Random(1).randbytes(300)])
@@ -186,7 +201,7 @@ def test_any_sample_gives_a_dictionary_that_works_or_none(body: bytes) -> None:
     trained = train([body] * 1_000)
     if trained:
         codec = Codec(lambda number: trained)
-        assert codec.whole(codec.store(BODIES[5], 1, restricted=False, withdrawn=False)) == BODIES[5]
+        assert codec.whole(codec.store(BODIES[5], 1, PUBLIC_TAG)) == BODIES[5]
 
 
 # Dictionaries in the store ---------------------------------------------------------------------------

@@ -26,10 +26,12 @@ from registry.store.lmdb import writer
 from registry.store.lmdb.cache import SHARDS
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.writer import LmdbStore
-from registry.store.system import is_system
+from registry.store.system import DELEGATIONS, TEMPLATES, is_system
+from registry.store.templates import stored_template, template_identifier, template_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    answered,
     delegate,
     everything,
     follow,
@@ -37,6 +39,8 @@ from tests.registry.store.builders import (
     noise,
     product,
     revoke,
+    template,
+    templated,
     values,
 )
 
@@ -46,7 +50,10 @@ SUFFIXES: Final = ("1", "10", "2", "a", "A", "a/b", "z" * 400)
 SECRET: Final = encode_values(
     [Value(1, "URL", b"https://example.com/"), Value(2, "COST", b"9", permissions=ADMIN_ONLY)]
 )
-CONTENTS: Final = (values("a"), values("b"), product(1), machine(1), noise(1, 3_000), SECRET)
+CONTENTS: Final = (
+    values("a"), values("b"), product(1), machine(1), noise(1, 3_000), SECRET,
+    templated("a"), templated("b"), templated("a", version=2),
+)  # fmt: skip
 
 identifiers = st.builds(lambda prefix, suffix: f"{prefix}/{suffix}".encode(), st.sampled_from(PREFIXES),
                         st.sampled_from(SUFFIXES))  # fmt: skip
@@ -87,6 +94,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(some=st.booleans())
     def begin(self, some: bool) -> None:
+        for prefix in PREFIXES:
+            for version in (1, 2):
+                self.write_system(template_write(template(prefix, version), ABSENT))
         if some:
             self.load(sorted({f"{prefix}/{suffix}".encode() for prefix in PREFIXES for suffix in SUFFIXES}), product(1))
 
@@ -139,6 +149,18 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(child=st.sampled_from(["88", *PREFIXES]))
     def revoke(self, child: str) -> None:
         self.write_system(revoke(child))
+
+    @rule(prefix=st.sampled_from(PREFIXES[:3]), version=st.integers(1, 2), index=st.sampled_from([2000, 2001, 2003]))
+    def disable_an_item(self, prefix: str, version: int, index: int) -> None:
+        """Of the template as it is; answers stay the same."""
+        _, known = stored_template(self.store.find(template_identifier(prefix, version)))
+        assert known is not None
+        self.write_system(template_write(known.disable([index]), ANY))
+
+    @rule(prefix=st.sampled_from(PREFIXES[:3]), version=st.integers(1, 3), number=st.integers(0, 2))
+    def replace_a_template(self, prefix: str, version: int, number: int) -> None:
+        """No desk does so, but a copy that was put back may: whoever remembered answers has to forget them."""
+        self.write_system(template_write(template(prefix, version, f"{number}/{{suffix}}"), ANY))
 
     def write_system(self, write: Write) -> None:
         self.now += 1
@@ -193,13 +215,17 @@ class StoreMachine(RuleBasedStateMachine):
                 assert public is None
                 continue
             assert public is not None
-            expected = decode_body(self.store.find(name) or b"").values
-            assert decode_body(public).values == tuple(value for value in expected if value.public)
+            assert decode_body(public) == answered(name, self.store.find(name) or b"", self.templates())
+
+    def templates(self) -> dict[bytes, bytes]:
+        """The bodies of all templates."""
+        return everything(self.store, TEMPLATES.decode())
 
     def cut_above(self, identifier: bytes) -> str | None:
         """The shortest prefix of the identifier's that is delegated."""
         prefix = identifier.partition(b"/")[0].decode()
-        children = [name[12:].decode() for name, known in self.model.items() if is_system(name) and known.content]
+        delegations = [(name, known) for name, known in self.model.items() if name.startswith(DELEGATIONS)]
+        children = [name[12:].decode() for name, known in delegations if known.content]
         above = [child for child in children if child == prefix or prefix.startswith(child + ".")]
         return min(above, key=len, default=None)
 
