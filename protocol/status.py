@@ -58,6 +58,8 @@ class Status(IntEnum):
         "区域服务器不可用，此为其最近一次应答",
     )
 
+    FORGOTTEN = 106, 410, Exit.NOT_FOUND, "what it was then is not kept any more", "当时的内容已不再保存"
+
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"
     DIVERGED = 203, 409, Exit.CONFLICT, "the feed is not the one that was followed", "变更流与所跟随的不是同一条"

@@ -107,6 +107,16 @@ class Reader(Protocol):
         none."""
         ...
 
+    def history(self, identifier: bytes) -> list[bytes]:
+        """What :meth:`find` gives, and behind it the bodies that the record had before, as many as are kept
+        (``history``), the newest first."""
+        ...
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        """What anybody may see of an active body that is or was kept under an identifier in normal form. Raises
+        :class:`~protocol.errors.StoreError` where the template that it follows is not there."""
+        ...
+
     def cut(self, prefix: str) -> Cut | None:
         """The highest delegated prefix at or above ``prefix`` (normal form); None where none is."""
         ...

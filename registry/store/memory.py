@@ -8,8 +8,7 @@ from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
-from protocol.kept import is_templated
-from protocol.records import State, public_body, split_body
+from protocol.records import State, split_body
 from protocol.referrals import Cut
 from registry.store.decide import decide
 from registry.store.feed import (
@@ -27,6 +26,7 @@ from registry.store.feed import (
     read_cursor,
     read_feed,
 )
+from registry.store.history import find_policy, how_many
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
 from registry.store.templates import Expanders
@@ -45,6 +45,7 @@ class MemoryStore:
         self._fresh = True  # whether nothing stood in it before
         self._seen = Position(0, NO_MARK)
         self._whole = self._again = False
+        self._earlier: dict[bytes, list[bytes]] = {}
         self._expanders = Expanders(self.find)
         self._delegates = False  # whether there ever was a delegation
 
@@ -62,10 +63,17 @@ class MemoryStore:
             return None
         if self.cut(wanted.partition(b"/")[0].decode()):
             return None
-        return self._expanders.answered(wanted, body) if is_templated(head.values) else public_body(body)
+        return self.shown(wanted, body)
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        body = self._bodies.get(identifier)
+        return [] if body is None else [body, *self._earlier.get(identifier, ())]
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
 
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates else None
@@ -185,12 +193,23 @@ class MemoryStore:
         return self._feed.prune(number, self._everything(), draw_mark())
 
     def _put(self, identifier: bytes, body: bytes) -> None:
-        if identifier not in self._bodies:
+        before = self._bodies.get(identifier)
+        if before is None:
             bisect.insort(self._ordered, order(identifier))
+        elif split_body(before).version < split_body(body).version:
+            self._keep(identifier, before, split_body(body).time)
         self._bodies[identifier] = body
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
         if identifier.startswith(TEMPLATES):
             self._expanders.refresh()
+
+    def _keep(self, identifier: bytes, body: bytes, now: int) -> None:
+        prefix = identifier.partition(b"/")[0]
+        if is_system(prefix):
+            return
+        policy = find_policy(self.find, prefix.decode())
+        kept = [body, *self._earlier.get(identifier, ())]
+        self._earlier[identifier] = kept[: how_many(policy, len(kept), lambda place: split_body(kept[place]).time, now)]
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

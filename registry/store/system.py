@@ -6,6 +6,7 @@ They are ordinary records under *system prefixes*, which begin with U+0001 and s
     \\x01request/‹child prefix›      the signed request that waits for the zone key
     \\x01code/‹child prefix›         the public key of a one-time code, and when the code expires
     \\x01template/‹prefix›/‹version›  a template of records (``templates``)
+    \\x01policy/‹prefix›          how many earlier versions are kept (``history``)
 
 Readers give them to ``find``, ``scan`` of a system prefix or of everything, and ``feed``, and to nothing else; they are
 not counted. A prefix that is delegated, and all below it, is *cut off*: ``get`` and ``get_many`` have nothing there.
@@ -24,6 +25,7 @@ DELEGATIONS: Final = b"\x01delegation"
 REQUESTS: Final = b"\x01request"
 CODES: Final = b"\x01code"
 TEMPLATES: Final = b"\x01template"
+POLICIES: Final = b"\x01policy"
 
 _MARK: Final = b"\x01"
 _NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
@@ -65,7 +67,7 @@ def read_system(body: bytes | None) -> tuple[int, dict[str, bytes] | None]:
 
 def find_cut(find: Callable[[bytes], bytes | None], prefix: str) -> Cut | None:
     """The highest delegated prefix at or above ``prefix`` (normal form), where there is one. ``find`` is a store's."""
-    for above in _at_and_above(prefix):
+    for above in at_and_above(prefix):
         serial, contents = read_system(find(system_identifier(DELEGATIONS, above)))
         if contents is not None:
             return Cut(above, serial, contents["DELEGATION"])
@@ -76,7 +78,7 @@ def _contents(record: Record) -> dict[str, bytes]:
     return {value.type: value.data for value in record.values}
 
 
-def _at_and_above(prefix: str) -> Iterator[str]:
+def at_and_above(prefix: str) -> Iterator[str]:
     """The prefixes at and above one, from its first segment down."""
     end = prefix.find(".")
     while end >= 0:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.errors import Rule, StoreError
+from protocol.kept import is_templated
+from protocol.records import public_body, split_body
 from protocol.status import Status
 from protocol.templated import Expander, answered_body, split_templated
 from protocol.templates import Template, encode_template, read_template
@@ -62,6 +64,10 @@ class Expanders:
         version, time, template, data = split_templated(body)
         _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
         return answered_body(version, time, expander.values(data, identifier))
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        """The same for values of either form."""
+        return self.answered(identifier, body) if is_templated(split_body(body).values) else public_body(body)
 
     def refresh(self) -> bool:
         """Forget the templates whose records are not as they were; whether there are such."""

@@ -7,18 +7,17 @@ last page: its records are there, its entry is not.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
-
-import lmdb
 
 from protocol.errors import StoreError
 from protocol.kept import is_templated, read_data
 from protocol.records import State, permissions_by_index, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
-from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, Codec, kind_tag
+from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, kind_tag
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
-from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow, Tables
+from registry.store.lmdb.history import KeepingWork
+from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
@@ -26,17 +25,10 @@ ABANDONED_AT_ONCE: Final = 10_000
 _PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
-class CopyingWork(ABC):
+class CopyingWork(KeepingWork):
     """The half of a write transaction that takes over pages; ``writer`` has the other half."""
 
-    _txn: lmdb.Transaction[bytes]
-    _tables: Tables
-    _codec: Codec
     _meta: Meta
-
-    @abstractmethod
-    def _row(self, prefix: bytes) -> PrefixRow | None:
-        """What is known of a prefix."""
 
     @abstractmethod
     def _new_row(self, prefix: bytes) -> PrefixRow:
@@ -106,18 +98,20 @@ class CopyingWork(ABC):
             keys.append(key)
             row.changes += 1
             if body is not None:
-                self._copy_one(row, key, body)
+                self._copy_one(prefix, row, key, body)
         for start in range(0, len(keys), KEYS_AN_ENTRY):
             some = keys[start : start + KEYS_AN_ENTRY]
             self._note(keys_entry(part.mark, some), len(some), part.mark)
 
-    def _copy_one(self, row: PrefixRow, key: bytes, body: bytes) -> None:
+    def _copy_one(self, prefix: bytes, row: PrefixRow, key: bytes, body: bytes) -> None:
         before = self._txn.get(key)
         kind = _kind(body)
-        if self._meta.again and before is not None:
-            there, given = split_body(self._codec.whole(before)).version, split_body(body).version
-            if there > given:  # versions never go back but with their store
+        if before is not None:
+            there, given = split_body(self._codec.whole(before)), split_body(body)
+            if self._meta.again and there.version > given.version:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
+            if there.version < given.version:
+                self._keep(prefix, key, there.version, before, given.time)
         row.active += (kind != WITHDRAWN_TAG) - (before is not None and before[-1] != WITHDRAWN)
         self._txn.put(key, self._codec.store(body, row.dictionary, kind))
 
@@ -140,7 +134,7 @@ class CopyingWork(ABC):
             else:
                 fresh = False
                 for key, body in zip(keys, bodies, strict=True):
-                    self._copy_one(row, key, body)
+                    self._copy_one(prefix, row, key, body)
         row.changes += len(keys)
         if is_open:
             self._meta.open = OpenRange(part.number, part.mark, first, keys[-1], fresh)

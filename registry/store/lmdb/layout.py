@@ -8,6 +8,7 @@ Tables (LMDB named databases):
 ``dictionaries``  number (2 bytes) → the dictionary's bytes
 ``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
 ``meta``          format, next numbers, where the feed ends and how far it was pruned
+``history``       a record's key ‖ which version → the stored body that it had (``history``)
 
 Records of one prefix lie together, ordered by suffix; three bytes stand for the prefix, which saves ten bytes a
 record in the field's identifiers.
@@ -130,6 +131,7 @@ class Tables(NamedTuple):
     dictionaries: lmdb._Database
     changes: lmdb._Database
     meta: lmdb._Database
+    history: lmdb._Database
 
 
 def check_there(path: Path) -> None:

@@ -22,6 +22,7 @@ from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, 
 from registry.store.lmdb.cache import SHARDS, BodyCache
 from registry.store.lmdb.codec import TEMPLATED, UNREADABLE, Codec, MustExpand, damaged
 from registry.store.lmdb.feed import StoredEntries, changed_keys
+from registry.store.lmdb.history import earlier
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
     META_KEY,
@@ -149,6 +150,17 @@ class LmdbReader:
             key = self._all_numbers[prefix] + suffix
             stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
         return None if stored is None else self.whole(identifier, stored)
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        current = self.find(identifier)
+        if current is None:
+            return []
+        with engine_errors(self._path):
+            before = [stored for _, stored in earlier(self._begun(), self._tables, self.key_of(identifier))]
+        return [current, *(self.whole(identifier, stored) for stored in before)]
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()

@@ -26,6 +26,7 @@ from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.feed import FeedPage, Position, draw_mark
+from registry.store.history import Policy
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
 from registry.store.lmdb.codec import MAX_DICTIONARY, UNREADABLE, Codec, damaged, kind_tag, make_compressor, train
 from registry.store.lmdb.copying import CopyingWork
@@ -114,6 +115,14 @@ class LmdbStore:
     def find(self, identifier: bytes) -> bytes | None:
         with self._snapshot() as reader:
             return reader.find(identifier)
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        with self._snapshot() as reader:
+            return reader.history(identifier)
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        with self._snapshot() as reader:
+            return reader.shown(identifier, body)
 
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
@@ -227,6 +236,7 @@ class _Work(CopyingWork):
         self._meta = decode_meta(raw) if raw else Meta()
         self._rows: dict[bytes, PrefixRow] = {}
         self._mark = draw_mark()
+        self._policies: dict[bytes, Policy] = {}
 
     def finish(self) -> None:
         """Write back the counters."""
@@ -263,6 +273,8 @@ class _Work(CopyingWork):
         was_active = current is not None and current.state is State.ACTIVE
         row.active += (not withdrawn) - was_active
         row.changes += 1
+        if current is not None and stored is not None:
+            self._keep(prefix, key, current.version, stored, now)
         self._txn.put(key, self._codec.store(body, row.dictionary, kind_tag(write.values, write.restricted)))
         return outcome, key
 

@@ -9,15 +9,24 @@ from typing import Final
 
 import pytest
 
-from protocol.errors import StoreError
+from protocol.errors import Refused, StoreError
 from protocol.kept import encode_data
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, MAX_RECORD_BYTES
-from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, decode_body, encode_values, split_body
+from protocol.records import (
+    DEFAULT_PERMISSIONS,
+    Permission,
+    State,
+    Value,
+    decode_body,
+    encode_values,
+    split_body,
+)
 from protocol.referrals import Cut
 from protocol.status import Status
 from protocol.templates import Template
 from registry.store.decide import decide
 from registry.store.feed import BAD_CURSOR, DIVERGED, Position
+from registry.store.history import Policy, as_of, policy_write
 from registry.store.interface import Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
@@ -843,3 +852,56 @@ def test_rest_lets_later_reads_see_later_writes(store: Store) -> None:
     store.apply([put("88.1/x", B)], 2)
     store.rest()
     assert store.get_many([b"88.1/x"]) != before
+
+
+# What was before -------------------------------------------------------------------------------------
+
+
+def test_earlier_versions_are_kept_as_the_policy_says(store: Store) -> None:
+    for number in range(12):
+        store.apply([put("88.1.2/x", values(f"{number}"))], 1_000 + number)
+    store.apply([withdraw("88.1.2/x")], 2_000)
+    bodies = list(map(decode_body, store.history(b"88.1.2/x")))
+    assert [body.version for body in bodies] == [13, *range(12, 4, -1)], "eight, unless told otherwise"
+    assert store.history(b"88.1.2/none") == []
+    store.apply([policy_write("88.1", Policy(versions=2)), policy_write("88.1.3", Policy(versions=0))], 2_001)
+    store.apply([put("88.1.2/x", A), put("88.1.3/y", A)], 2_002)
+    store.apply([put("88.1.3/y", B)], 2_003)
+    assert [decode_body(body).version for body in store.history(b"88.1.2/x")] == [14, 13, 12]
+    assert [decode_body(body).version for body in store.history(b"88.1.3/y")] == [2]
+
+
+def test_what_stood_at_a_time(store: Store) -> None:
+    store.apply([policy_write("88.1", Policy(versions=2))], 1)
+    for number in range(4):
+        store.apply([put("88.1/x", values(f"{number}"))], 1_000 + 10 * number)
+    bodies = store.history(b"88.1/x")
+    assert [split_body(as_of(b"88.1/x", bodies, at) or b"").version for at in (9_999, 1_030, 1_029, 1_010)] == [
+        4,
+        4,
+        3,
+        2,
+    ]
+    with pytest.raises(Refused) as caught:
+        as_of(b"88.1/x", bodies, 1_009)
+    assert caught.value.status is Status.FORGOTTEN
+    store.apply([put("88.1/new", A)], 5_000)
+    assert as_of(b"88.1/new", store.history(b"88.1/new"), 4_999) is None
+    assert as_of(b"88.1/none", store.history(b"88.1/none"), 4_999) is None
+
+
+def test_no_record_has_anothers_past(store: Store) -> None:
+    for suffix in ("a", "a/b", "a b", "aa"):
+        store.apply([put(f"88.1/{suffix}", values(suffix))], 1)
+        store.apply([put(f"88.1/{suffix}", values(suffix + "2"))], 2)
+    for suffix in ("a", "a/b", "a b", "aa"):
+        found = [split_body(body).values for body in store.history(f"88.1/{suffix}".encode())]
+        assert found == [values(suffix + "2"), values(suffix)]
+
+
+def test_what_an_earlier_version_shows(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT)], 1)
+    store.apply([Write(b"88.1/x", ANY, templated("old"))], 2)
+    store.apply([put("88.1/x", A)], 3)
+    old = decode_body(store.shown(b"88.1/x", store.history(b"88.1/x")[1]))
+    assert [(value.type, value.text) for value in old.values][:2] == [("NAME", "old"), ("URL", "https://example.com/x")]

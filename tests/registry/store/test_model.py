@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from protocol.records import State, Value, decode_body, encode_values, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
+from registry.store.history import DEFAULT, Policy, policy_write
 from registry.store.lmdb import writer
 from registry.store.lmdb.cache import SHARDS
 from registry.store.lmdb.reader import LmdbReader
@@ -79,6 +80,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = LmdbStore(self.directory)
         self.remembering = self.open_remembering()
         self.model: dict[bytes, Known] = {}
+        self.earlier: dict[bytes, list[Known]] = {}
+        self.policies: dict[str, Policy] = {}
         self.changes = 0
         self.now = 1_000
         self.cursor: bytes | None = None
@@ -116,9 +119,20 @@ class StoreMachine(RuleBasedStateMachine):
         fits = write.compare in (ANY, version) or (write.compare == ABSENT and not active)
         if not fits:
             return Outcome(Status.CONFLICT, version, changed=False)
+        if known is not None and not is_system(write.identifier):
+            self.keep(write.identifier, known)
         self.model[write.identifier] = Known(version + 1, write.values, self.now)
         self.changes += 1
         return Outcome(Status.OK, version + 1, changed=True)
+
+    def keep(self, identifier: bytes, known: Known) -> None:
+        prefix = identifier.partition(b"/")[0].decode()
+        above = [one for one in self.policies if f"{prefix}.".startswith(f"{one}.")]
+        policy = self.policies[max(above, key=len)] if above else DEFAULT
+        kept = [known, *self.earlier.get(identifier, [])][: policy.versions]
+        gave_way = [self.now, *(one.time for one in kept)]
+        old = self.now - policy.days * 86_400
+        self.earlier[identifier] = [one for one, until in zip(kept, gave_way, strict=False) if until >= old]
 
     def wish(self, identifier: bytes, compare: int | str | None, content: bytes | None) -> Write:
         known = self.model.get(identifier)
@@ -161,6 +175,32 @@ class StoreMachine(RuleBasedStateMachine):
     def replace_a_template(self, prefix: str, version: int, number: int) -> None:
         """No desk does so, but a copy that was put back may: whoever remembered answers has to forget them."""
         self.write_system(template_write(template(prefix, version, f"{number}/{{suffix}}"), ANY))
+
+    @rule(prefix=st.sampled_from(["88", *PREFIXES[:3]]), policy=st.none() | st.builds(
+        Policy, versions=st.integers(0, 3), days=st.sampled_from([1, 30])))  # fmt: skip
+    def choose_a_policy(self, prefix: str, policy: Policy | None) -> None:
+        if policy is None and prefix not in self.policies:
+            return  # there is nothing to withdraw
+        self.write_system(policy_write(prefix, policy))
+        if policy is None:
+            del self.policies[prefix]
+        else:
+            self.policies[prefix] = policy
+
+    @rule(days=st.sampled_from([1, 20, 40]))
+    def let_time_pass(self, days: int) -> None:
+        self.now += days * 86_400
+
+    @rule(identifier=identifiers)
+    def look_back(self, identifier: bytes) -> None:
+        known = self.model.get(identifier)
+        expected = [] if known is None else [known, *self.earlier.get(identifier, [])]
+        heads = list(map(split_body, self.store.history(identifier)))
+        assert [(head.version, head.time, head.values) for head in heads] == [
+            (one.version, one.time, one.content or b"\x90") for one in expected
+        ]
+        if heads and known is not None and known.content is not None and not self.cut_above(identifier):
+            assert self.store.shown(identifier, self.store.history(identifier)[0]) == self.store.get(identifier)
 
     def write_system(self, write: Write) -> None:
         self.now += 1
