@@ -106,8 +106,8 @@ def read_secret(path: Path) -> bytes:
         )
     if mode & _OTHERS:
         raise BadKeyFile(
-            f"the key file {path} is open to every user of this machine; close it (chmod 600), and replace the key where "
-            "others may have read it",
+            f"the key file {path} is open to every user of this machine; close it (chmod 600), and replace the key "
+            "where others may have read it",
             f"本机任何用户都能访问密钥文件 {path}；请收紧权限（chmod 600），若可能已被他人读取，请更换密钥",
         )
     return key.private_bytes_raw()

@@ -40,8 +40,8 @@ class Committer:
     """Writes batches to ``store`` on a thread of its own.
 
     ``call`` hands a function to the event loop from that thread (``loop.call_soon_threadsafe``); ``now`` is the clock
-    in seconds since 1970; ``news`` is called on the event loop once what a transaction wrote is durable, ``failed`` where it
-    could not be written.
+    in seconds since 1970; ``news`` is called on the event loop once what a transaction wrote is durable, ``failed``
+    where it could not be written.
     """
 
     def __init__(
