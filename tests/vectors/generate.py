@@ -81,6 +81,7 @@ from tests.vectors.actors import (
     SECONDARY_CHAIN,
     SIBLING,
     SINCE,
+    STRANGER,
     TOP,
     UNTIL,
     VALUES,
@@ -661,11 +662,16 @@ def receipt() -> Json:
     absent = answered(ABSENT, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
     gone = answered(status=Status.WITHDRAWN, payload=WITHDRAWN_BODY)
     own = answered(online=ENTERPRISE.online)
+    of_another_key = OnlineKey(SECONDARY.prefix, "node-2", STRANGER.online.public, KEY_SINCE, KEY_UNTIL)
+    while_keys_change = SECONDARY_CHAIN._replace(
+        online_keys=(of_another_key.sign(key("next secondary zone")), SECONDARY.online_statement())
+    )
     good = [
         ("found", found, SECONDARY_CHAIN),
         ("absent", absent, SECONDARY_CHAIN),
         ("withdrawn", gone, SECONDARY_CHAIN),
         ("found, two delegations", own, ENTERPRISE_CHAIN),
+        ("found, beside it an online key that no key of the zone has signed", found, while_keys_change),
     ]
     spelt = answered(b"88.118.32001/p0000000123456")
     other_chain = SECONDARY_CHAIN._replace(online_keys=(OTHER_SECONDARY.online_statement(),))
@@ -676,6 +682,8 @@ def receipt() -> Json:
         ("a chain without the delegation", found.receipt(SECONDARY_CHAIN._replace(delegations=()))),
         ("a chain without the online key", found.receipt(SECONDARY_CHAIN._replace(online_keys=()))),
         ("an online key of another zone", found.receipt(other_chain)),
+        ("sealed by an online key that no key of the zone has signed",
+         answered(online=STRANGER.online).receipt(while_keys_change)),
         ("a zone that has no say", answered(online=SIBLING.online).receipt(ENTERPRISE_CHAIN._replace(
             delegations=(TOP.delegate(SECONDARY), SECONDARY.delegate(SIBLING)),
             online_keys=(SIBLING.online_statement(),)))),
