@@ -11,6 +11,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from protocol.messages import Op
 from tests.protocol import plain
 from tests.vectors import generate
 from tests.vectors.load import load, unshown
@@ -36,6 +37,10 @@ def test_requests_and_responses_are_the_messagepack_that_they_say(operation: Any
         response = bytes.fromhex(said["response"])
         assert msgpack.unpackb(response) == [rid, said["status"], unshown(said["payload"])]
         assert response[:10] == b"\x93\xcf" + rid.to_bytes(8, "big")
+
+
+def test_every_operation_has_a_vector() -> None:
+    assert {one["op"] for one in load("messages")["operations"]} >= set(Op)
 
 
 def test_requests_over_udp_are_padded_to_what_lets_a_full_datagram_back() -> None:
