@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgpack
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST
 from protocol.status import Status
 
 MAX_RID: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -157,6 +158,11 @@ def read_request(message: object) -> tuple[int, int, tuple[object, ...]]:
         if type(op) is int and type(rid) is int and 0 <= rid <= MAX_RID:
             return op, rid, tuple(arguments)
     raise MessageError(NOT_A_REQUEST)
+
+
+def is_page(cursor: bytes | None, limit: int) -> bool:
+    """Whether a page of a list may be asked for so: ``limit`` is no boolean, which Python takes for an integer."""
+    return type(limit) is int and 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
 
 
 def unknown_to_registry(op: int) -> MessageError:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.keyfiles import read_anchor, read_writer_key
+from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
@@ -66,22 +67,6 @@ _INTERRUPTED: Final = 130
 
 _SHOWN_CHARACTERS: Final = 80
 
-Node = Annotated[
-    Path | None,
-    typer.Option(
-        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
-    ),
-]
-RegistryOption = Annotated[
-    str | None,
-    typer.Option("--registry", envvar="BIAOSHI_REGISTRY", help="Registry, host[:port]. Default 127.0.0.1:26411."),
-]
-AnchorOption = Annotated[
-    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
-]
-KeyOption = Annotated[
-    Path | None, typer.Option("--key", envvar="BIAOSHI_KEY", help="Secret key that may write. Default keys/writer.pem.")
-]
 Values = Annotated[
     list[str],
     typer.Option(

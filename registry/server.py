@@ -53,6 +53,7 @@ from registry.statistics.starting import start_statistics
 from registry.store.lmdb.layout import check_there
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.recent import RecentCounts
+from registry.trouble import Trouble
 
 DRAIN_SECONDS: Final = 5.0
 """How long a stopping registry waits for clients to take what was answered."""
@@ -106,7 +107,13 @@ async def open_registry(
     loop = asyncio.get_running_loop()
     turn = Turn(own.key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
     threading.excepthook = _end_with_committer
-    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()), lambda: doorway.polls.news())
+    trouble = Trouble(log, time.monotonic)
+
+    def written() -> None:
+        trouble.over()
+        doorway.polls.news()
+
+    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()), written, trouble.failed)
     facts = NodeFacts(settings.node.role, zone, software(), own.chain, own=own)
     writers = {
         PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
+from protocol.limits import MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
     Op,
     encode_failure,
     encode_response,
+    is_page,
     read_request,
     unknown_to_registry,
 )
@@ -194,9 +195,7 @@ class Session:
     def _records(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         self._require_key()
         match arguments:
-            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if (
-                0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
-            ):
+            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if is_page(cursor, limit):
                 prefix = normal_prefix(raw_prefix).decode()
             case _:
                 reason = f"expected [20, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"

@@ -21,7 +21,6 @@ from protocol.errors import BiaoshiError, IdentifierError, MessageError
 from protocol.identifiers import covers, normal, normal_prefix
 from protocol.limits import (
     ABSENT_TTL_SECONDS,
-    MAX_CURSOR_BYTES,
     MAX_LIST,
     MAX_MANY,
     MAX_MESSAGE_BYTES,
@@ -33,6 +32,7 @@ from protocol.messages import (
     encode_failure,
     encode_response,
     failure_payload,
+    is_page,
     read_request,
     unknown_to_resolver,
 )
@@ -292,9 +292,7 @@ class Answerer:
         if not self._facts.listing:
             return encode_response(rid, Status.NOT_PERMITTED, None)
         match arguments:
-            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if (
-                0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
-            ):
+            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if is_page(cursor, limit):
                 prefix = normal_prefix(raw_prefix).decode()
             case _:
                 reason = f"expected [3, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
+from config.options import AnchorOption, AsJson, Node, Server
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
 from protocol.errors import IdentifierError, Refused, Rule, SettingsError, Unresolved, render
@@ -38,20 +39,7 @@ BAD_LINE: Final = Rule(
     "第 {line} 行（{identifier}）：{sentence}",
 )
 
-Node = Annotated[
-    Path | None,
-    typer.Option(
-        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
-    ),
-]
-Server = Annotated[
-    str | None, typer.Option(envvar="BIAOSHI_SERVER", help="Resolver to ask, host[:port]. Default 127.0.0.1:26410.")
-]
-AnchorOption = Annotated[
-    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
-]
 NOTHING_MORE: Final[Mapping[str, str | int]] = MappingProxyType({})
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -82,7 +82,8 @@ class NdjsonSource:
         return Position(self._done, self._total, "bytes")
 
     def _first_keys(self) -> tuple[str, ...]:
-        for _, line in self.rows(lambda row, identifier, fault: None):
+        faults: list[InvalidInput] = []
+        for _, line in self.rows(lambda row, identifier, fault: faults.append(fault)):
             try:
                 row = decode_object(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -91,7 +92,7 @@ class NdjsonSource:
                 return tuple(key for key in row if key != VALUES or not isinstance(row[key], list))
             if self._done > SAMPLE_BYTES:
                 raise InvalidInput(rules.NO_HEADER, path=str(self.path), reason=reason, reason_zh=reason)
-        raise no_text(self.path)
+        raise faults[0] if faults else no_text(self.path)
 
     def _shown(self, line: bytes) -> str:
         return line[:_SHOWN_BYTES].decode(self.encoding, "replace").strip()

@@ -9,8 +9,8 @@ from typing import Final
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal_zone_text
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST
-from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
+from protocol.limits import MAX_LIST
+from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response, is_page
 from protocol.reports import NONCE_BYTES, proof_bytes, read_report
 from protocol.signatures import PublicKey
 from protocol.statements import read_online_key
@@ -138,7 +138,7 @@ class Desk:
             raise Refused(WHOLE_ZONE, Status.NOT_PERMITTED, zone=self._zone)
         match arguments:
             case (int(wanted), bytes(raw_zone), int(since), int(until), (None | bytes()) as cursor, int(limit)) if (
-                wanted in set(Wanted) and 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
+                type(wanted) is int and wanted in set(Wanted) and is_page(cursor, limit)
             ):
                 zone = normal_zone_text(raw_zone.decode("utf-8", "surrogateescape"))
             case _:

@@ -66,6 +66,8 @@ def test_every_link_leads_somewhere(language: str) -> None:
 # Examples in help and documentation ------------------------------------------------------------------
 
 COMMANDS: Any = typer.main.get_command(app)
+for name in COMMANDS.list_commands(None):
+    COMMANDS.get_command(None, name)  # loads it
 WrongUse = typer.BadParameter.__mro__[1]
 """What the library raises for every line that it cannot read."""
 

@@ -16,7 +16,9 @@ from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
 from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
 from registry.codes import ASK_CONTEXT, KEY_CONTEXT
+from registry.delegations import UNDER_WAY
 from registry.rights import COPY_CONTEXT, PROVE_CONTEXT
+from registry.statistics.rules import NOT_DELEGATED
 from tests.protocol import plain
 from tests.protocol.documentation import PAGE, limits_table, status_table
 from tests.vectors.actors import SECONDARY
@@ -40,15 +42,24 @@ def test_every_operation_is_described() -> None:
 
 
 def test_every_rule_that_is_named_exists() -> None:
-    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights|report)\.[a-z0-9-]+)", TEXT))
-    assert len(named) > 8
+    rooms = "identifier|record|message|trust|rights|report|statement|delegating"
+    named = set(re.findall(rf"`\[?\"?((?:{rooms})\.[a-z0-9-]+)", TEXT))
+    assert len(named) > 20
     assert named <= set(Rule.known)
+    assert NOT_DELEGATED.name in named
 
 
 def test_all_rules_of_identifiers_are_there() -> None:
     for name in Rule.known:
         if name.startswith("identifier."):
             assert f"`{name}`" in TEXT, name
+
+
+def test_all_rules_of_delegating_are_there_with_their_status() -> None:
+    told = dict(re.findall(r"^\| `([a-z]+\.[a-z-]+)` \| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
+    assert {name: Rule.known[name].status.name for name in told} == told
+    assert {name for name in Rule.known if name.startswith("delegating.")} - set(told) == {UNDER_WAY.name}
+    assert f"`{UNDER_WAY.status.name}`, `{UNDER_WAY.name}`" in TEXT
 
 
 def test_contexts() -> None:

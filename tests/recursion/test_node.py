@@ -152,6 +152,19 @@ def test_pipelines_of_what_is_known_and_what_is_not(loop: str) -> None:
 
 
 @BOTH
+def test_who_sends_no_more_still_gets_what_is_answered_later(loop: str) -> None:
+    async def main() -> None:
+        async with province() as tree, recursive(tree) as node, peer(node) as asking:
+            asking.writer.write(asking.resolve(PUMP))
+            asking.writer.write_eof()
+            [reply] = await asking.take(1)
+            assert reply.status == Status.OK
+            assert await asking.reader.read() == b""
+
+    run(main(), loop)
+
+
+@BOTH
 def test_identical_questions_are_asked_once(loop: str) -> None:
     async def main() -> None:
         async with province() as tree, recursive(tree) as node:

@@ -574,6 +574,7 @@ def test_records_of_the_whole_zone(filled: MemoryStore, owner: Session) -> None:
         ((b"88.118", None, 10), Status.NOT_PERMITTED),
         ((b"88.118.1", None, 0), Status.BAD_REQUEST),
         ((b"88.118.1", None, -1), Status.BAD_REQUEST),
+        ((b"88.118.1", None, True), Status.BAD_REQUEST),
         ((b"88.118.1", None, MAX_LIST + 1), Status.BAD_REQUEST),
         ((b"88.118.1", None), Status.BAD_REQUEST),
         ((b"88.118.1", 5, 10), Status.BAD_REQUEST),

@@ -307,6 +307,7 @@ def test_list_may_be_switched_off_and_has_bounds() -> None:
     for arguments in (
         (b"88.118",), (b"88.118", None, 0), (b"88.118", None, MAX_LIST + 1), (b"88.118", 1, 1), (1, None, 1),
         (b"88.118", b"x" * 513, 1), (b"88.118", None, -1), (b"88.118", None, None), (b"88.118", None, 1, 1),
+        (b"88.118", None, True),
     ):  # fmt: skip
         assert rule_of(ask(Op.LIST, *arguments)) == "message.bad-arguments"
 

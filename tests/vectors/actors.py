@@ -58,10 +58,11 @@ class Zone(NamedTuple):
         serial: int = 1,
         parent: str | None = None,
         signer: SigningKey | None = None,
+        host: str = "node.example.cn",
     ) -> bytes:
         """The delegation of ``child`` by this zone; each part can be bent."""
         name = self.prefix if parent is None else parent
-        addresses = (Address("node.example.cn", 26_410, 26_410),)
+        addresses = (Address(host, 26_410, 26_410),)
         claim = Delegation(name, child.prefix, serial, since, until, (child.key.public,), addresses)
         return claim.sign(signer or self.key)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -47,16 +47,23 @@ from protocol.signatures import SigningKey
 from protocol.statements import (
     DELEGATION_CONTEXT,
     ONLINE_KEY_CONTEXT,
+    REQUEST_CONTEXT,
     Address,
     Delegation,
+    DelegationRequest,
     OnlineKey,
     read_delegation,
     read_online_key,
+    read_request,
 )
 from protocol.status import Status
+from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
+from protocol.succession import Succession, read_succession
+from registry.codes import asking_bytes
 from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
+from tests.vectors import delegating, relaying
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -74,6 +81,7 @@ from tests.vectors.actors import (
     SECONDARY_CHAIN,
     SIBLING,
     SINCE,
+    STRANGER,
     TOP,
     UNTIL,
     VALUES,
@@ -81,6 +89,7 @@ from tests.vectors.actors import (
     answered,
     key,
 )
+from tests.vectors.questions import Question, failure
 
 HERE: Final = Path(__file__).parent
 
@@ -302,10 +311,6 @@ STATUS_PAYLOAD: Final = {
 }  # fmt: skip
 
 
-def failure(error: BiaoshiError) -> tuple[int, list[object]]:
-    return int(error.status), [error.rule.name, dict(error.details)]
-
-
 def _said(op: Op, *arguments: object) -> tuple[int, object]:
     """What every node answers to HELLO, CHAIN and PING."""
     try:
@@ -325,13 +330,9 @@ def _bad_identifier(raw: bytes) -> tuple[int, list[object]]:
     raise AssertionError(raw)
 
 
-Answer = tuple[str, int, object]
-Question = tuple[str, str, int, tuple[object, ...], Sequence[Answer]]
-
-
 def questions() -> list[Question]:
     """Name, door, operation, arguments, and what may be answered: name, status, payload."""
-    padding = bytes(UDP_REQUEST_BYTES - 18 - len(IDENTIFIER))
+    padding = bytes(UDP_REQUEST_BYTES - 17 - len(IDENTIFIER))
     absent = (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS)
     no_slash = _bad_identifier(b"88.118.32001")
     no_key = failure(Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED))
@@ -409,6 +410,8 @@ def questions() -> list[Question]:
          [("refused", *failure(Refused(USED_NUMBER, Status.CONFLICT, sequence=1, last=1, end=NOW)))]),
         ("statistics", "registry", Op.STATISTICS, (2, ENTERPRISE.prefix.encode(), 0, NOW, None, 10),
          [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
+        *delegating.questions(),
+        *relaying.questions(),
     ]  # fmt: skip
 
 
@@ -447,6 +450,11 @@ def messages() -> Json:
         "authentication": {
             "seed": WRITER.seed.hex(), "public": WRITER.public.raw.hex(), "zone": SECONDARY.prefix,
             "nonce": NONCE.hex(), "signed": challenge.hex(), "signature": PROOF.hex(),
+        },
+        "code": {
+            "bytes": delegating.CODE_BYTES.hex(), "text": delegating.CODE, "seed": delegating.CODE_KEY.seed.hex(),
+            "public": delegating.CODE_KEY.public.raw.hex(), "request": delegating.REQUEST.hex(),
+            "signed": asking_bytes(delegating.REQUEST).hex(), "signature": delegating.SIGNATURE.hex(),
         },
         "same_requests": [{"name": name, "request": _hex(raw)} for name, raw in LOOSE_REQUESTS],
         "bad_requests": [{"name": name, "request": _hex(raw)} for name, raw in BAD_REQUESTS],
@@ -523,7 +531,10 @@ def statements() -> Json:
         ("enterprise", ENTERPRISE.key, OnlineKey("88.118.32001", "泵-1", ENTERPRISE.online.public, 0, (1 << 63) - 1)),
     ]
     return {
-        "contexts": {"delegation": DELEGATION_CONTEXT.hex(), "online key": ONLINE_KEY_CONTEXT.hex()},
+        "contexts": {
+            "delegation": DELEGATION_CONTEXT.hex(), "online key": ONLINE_KEY_CONTEXT.hex(),
+            "delegation request": REQUEST_CONTEXT.hex(), "succession": SUCCESSION_CONTEXT.hex(),
+        },
         "keys": {zone.prefix: _key(zone.key) for zone in (TOP, SECONDARY, ENTERPRISE)},
         "delegations": [
             {
@@ -541,6 +552,10 @@ def statements() -> Json:
                 "not_before": claim.not_before, "not_after": claim.not_after, **_statement(claim.sign(signer)),
             } for name, signer, claim in online
         ],
+        "requests": [_request(name, raw) for name, raw in (
+            ("one key", delegating.REQUEST), ("the next key beside it, at another address", delegating.MOVING),
+        )],
+        "successions": [_succession("the next key of the secondary's zone", delegating.SUCCESSION)],
         "bad": [
             {"name": name, "kind": kind, "statement": raw.hex(), "rule": rule_of(lambda r=raw, k=kind: _read(k, r))[0]}
             for name, kind, raw in bad_statements()
@@ -548,8 +563,35 @@ def statements() -> Json:
     }  # fmt: skip
 
 
+def _request(name: str, statement: bytes) -> Json:
+    claim = read_request(statement)
+    return {
+        "name": name, "signer": _key(ENTERPRISE.key), "child": claim.child,
+        "keys": [[one.algorithm, one.raw.hex()] for one in claim.keys],
+        "addresses": [[one.host, one.tcp_port, one.udp_port, one.tls] for one in claim.addresses],
+        "made": claim.made, **_statement(statement),
+    }  # fmt: skip
+
+
+def _succession(name: str, statement: bytes) -> Json:
+    claim = read_succession(statement)
+    return {
+        "name": name, "signer": _key(SECONDARY.key), "prefix": claim.prefix,
+        "key": [claim.key.algorithm, claim.key.raw.hex()], "next_key": [claim.next.algorithm, claim.next.raw.hex()],
+        "made": claim.made, "until": claim.until, **_statement(statement),
+    }  # fmt: skip
+
+
+READERS: Final[dict[str, Callable[[bytes], object]]] = {
+    "delegation": read_delegation,
+    "online key": read_online_key,
+    "delegation request": read_request,
+    "succession": read_succession,
+}
+
+
 def _read(kind: str, statement: bytes) -> object:
-    return read_delegation(statement) if kind == "delegation" else read_online_key(statement)
+    return READERS[kind](statement)
 
 
 def _statement(statement: bytes) -> dict[str, str]:
@@ -594,7 +636,22 @@ def bad_statements() -> list[tuple[str, str, bytes]]:
         ("a key as text", "online key", online(2, [1, "k" * 32])),
         ("an algorithm that is not known", "online key", online(2, [3, raw])),
         ("a delegation", "online key", TOP.delegate(SECONDARY)),
-    ]
+        ("three elements", "delegation request", msgpack.packb([msgpack.packb(["88.118", [[1, raw]], []]), bytes(64)])),
+        ("no key", "delegation request", msgpack.packb([msgpack.packb(["88.118", [], [], NOW]), bytes(64)])),
+        ("signed by its second key", "delegation request", DelegationRequest(
+            "88.118", (SECONDARY.key.public, SIBLING.key.public), (), NOW).sign(SIBLING.key)),
+        ("signed as a delegation", "delegation request", _signed_as(DELEGATION_CONTEXT, delegating.REQUEST)),
+        ("four elements", "succession", msgpack.packb([msgpack.packb(["88", [1, raw], [1, raw], NOW]), bytes(64)])),
+        ("signed by the next key", "succession", Succession(
+            "88", TOP.key.public, SECONDARY.key.public, NOW, UNTIL).sign(SECONDARY.key)),
+    ]  # fmt: skip
+
+
+def _signed_as(context: bytes, request: bytes) -> bytes:
+    """A delegation request of the enterprise, signed over another context."""
+    body = msgpack.unpackb(request)[0]
+    statement: bytes = msgpack.packb([body, ENTERPRISE.key.sign(context + body)])
+    return statement
 
 
 # Receipts ------------------------------------------------------------------------------------------------
@@ -605,11 +662,16 @@ def receipt() -> Json:
     absent = answered(ABSENT, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
     gone = answered(status=Status.WITHDRAWN, payload=WITHDRAWN_BODY)
     own = answered(online=ENTERPRISE.online)
+    of_another_key = OnlineKey(SECONDARY.prefix, "node-2", STRANGER.online.public, KEY_SINCE, KEY_UNTIL)
+    while_keys_change = SECONDARY_CHAIN._replace(
+        online_keys=(of_another_key.sign(key("next secondary zone")), SECONDARY.online_statement())
+    )
     good = [
         ("found", found, SECONDARY_CHAIN),
         ("absent", absent, SECONDARY_CHAIN),
         ("withdrawn", gone, SECONDARY_CHAIN),
         ("found, two delegations", own, ENTERPRISE_CHAIN),
+        ("found, beside it an online key that no key of the zone has signed", found, while_keys_change),
     ]
     spelt = answered(b"88.118.32001/p0000000123456")
     other_chain = SECONDARY_CHAIN._replace(online_keys=(OTHER_SECONDARY.online_statement(),))
@@ -620,6 +682,8 @@ def receipt() -> Json:
         ("a chain without the delegation", found.receipt(SECONDARY_CHAIN._replace(delegations=()))),
         ("a chain without the online key", found.receipt(SECONDARY_CHAIN._replace(online_keys=()))),
         ("an online key of another zone", found.receipt(other_chain)),
+        ("sealed by an online key that no key of the zone has signed",
+         answered(online=STRANGER.online).receipt(while_keys_change)),
         ("a zone that has no say", answered(online=SIBLING.online).receipt(ENTERPRISE_CHAIN._replace(
             delegations=(TOP.delegate(SECONDARY), SECONDARY.delegate(SIBLING)),
             online_keys=(SIBLING.online_statement(),)))),

@@ -11,6 +11,7 @@ from registry.importing import ImportOptions, rules
 from registry.importing.columns import plan_columns
 from registry.importing.json_mapping import JsonMapping
 from registry.importing.ndjson_source import NdjsonSource
+from registry.importing.sources import MAX_LINE_CHARACTERS
 
 FLAT = {"identifier": "88.118/1", "URL": "u", "NAME": "n"}
 
@@ -156,6 +157,13 @@ def test_lines_already_done_are_passed_over(path: Path) -> None:
     write(path, FLAT, "broken", FLAT, FLAT)
     good, bad = read(path, after=2)
     assert (set(good), bad) == ({3, 4}, {})
+
+
+def test_a_file_without_line_ends_is_refused_for_these(path: Path) -> None:
+    write(path, {**FLAT, "note": "x" * MAX_LINE_CHARACTERS})
+    with pytest.raises(InvalidInput) as caught:
+        NdjsonSource(path, ImportOptions())
+    assert caught.value.rule is rules.ROW_TOO_LONG
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
