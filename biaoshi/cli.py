@@ -20,7 +20,7 @@ from protocol.status import Exit
 
 MODULES: Final = {
     "biaoshi.node_cli": ("init", "serve", "status", "renew", "key"),
-    "resolver.cli": ("resolve", "verify", "list"),
+    "resolver.cli": ("resolve", "verify", "history", "list"),
     "registry.cli": ("register", "update", "delete", "import", "export"),
     "biaoshi.delegation.cli": ("delegate",),
     "biaoshi.custody.cli": ("custody", "vouch", "restore"),

@@ -78,6 +78,8 @@ class Op(IntEnum):
     STATUS = 6
     SUCCESSION = 7
     TRACE = 8
+    AS_OF = 9
+    HISTORY = 10
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18
@@ -97,7 +99,7 @@ class Op(IntEnum):
     STATISTICS = 43
 
 
-_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE})
+_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE, Op.AS_OF, Op.HISTORY})
 _REGISTRYS: Final = frozenset(op for op in Op if op >= Op.AUTHENTICATE)
 
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from protocol.address import Address
 from protocol.errors import NotVerified, Rule
 from protocol.identifiers import covers, normal_zone_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_KNOWN_DELEGATIONS, MAX_ONLINE_KEYS
@@ -144,6 +145,11 @@ class Zone:
     not_before: int
     not_after: int
     delegations: tuple[Delegation, ...]
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """Where the zone is asked over TCP; nothing for that of the anchor, of which one has to know."""
+        return self.delegations[-1].servers if self.delegations else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from protocol.status import Status
 from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Reader
 from registry.store.recent import RecentCounts
+from resolver.looking_back import LookingBack
 
 PARTS: Final = 4
 """Parts of one response of :meth:`Answerer.run`: array head, echoed rid, status with the header of the body, body."""
@@ -136,6 +137,7 @@ class Answerer:
             Op.LIST: self._list,
             Op.CHAIN: self._chain,
             Op.STATUS: self._status,
+            **LookingBack(reader, self._elsewhere).operations,
         }
 
     def run(self, run: Run) -> list[bytes] | None:
@@ -272,12 +274,9 @@ class Answerer:
             wanted = normal(identifier)
         except IdentifierError as error:
             return int(error.status), failure_payload(error)
-        prefix = wanted.partition(b"/")[0].decode()
-        if not covers(self._facts.zone, prefix):
-            return int(Status.NOT_RESPONSIBLE), None
-        cut = self._reader.cut(prefix)
-        if cut is not None:
-            return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
+        elsewhere = self._elsewhere(wanted)
+        if elsewhere is not None:
+            return elsewhere
         body = self._reader.find(wanted)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
@@ -285,6 +284,16 @@ class Answerer:
             return int(Status.WITHDRAWN), body
         answered = self._reader.get(wanted)
         return (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS) if answered is None else (int(Status.OK), answered)
+
+    def _elsewhere(self, identifier: bytes) -> tuple[int, object] | None:
+        """Status and payload where somebody else answers for an identifier in normal form."""
+        prefix = identifier.partition(b"/")[0].decode()
+        if not covers(self._facts.zone, prefix):
+            return int(Status.NOT_RESPONSIBLE), None
+        cut = self._reader.cut(prefix)
+        if cut is not None:
+            return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
+        return None
 
     # Everything else ------------------------------------------------------------------------------
 

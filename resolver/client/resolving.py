@@ -16,6 +16,7 @@ from protocol.exchange import UnprovenReply
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
+from protocol.records import Record, decode_body
 from protocol.status import Status
 from protocol.trust import Chain, Verifier
 from resolver.client.connection import StreamConnection
@@ -127,6 +128,34 @@ class Resolving(ABC, Generic[AnyAnswer]):
                 raise
             return Unanswered(identifier, error)
 
+    async def resolve_as_of(self, identifier: str, at: int) -> AnyAnswer:
+        """What the answer was at a time, in seconds since 1970. Raises :class:`~protocol.errors.Refused` (FORGOTTEN)
+        where that is not kept any more."""
+        wire = normal_text(identifier)
+        reply = await self._ask_authority(Op.AS_OF, wire, at)
+        return self._answer(wire, reply.status, reply.payload, reply)
+
+    async def history(self, identifier: str) -> AsyncGenerator[Record, None]:
+        """The versions of a record that are kept, the newest first, without what is not for everybody."""
+        wire = normal_text(identifier)
+        before: int | None = None
+        while True:
+            reply = self._require_ok(await self._ask_authority(Op.HISTORY, wire, before, MAX_LIST))
+            match reply.payload:
+                case (tuple(bodies), bool(more)) if all(type(body) is bytes for body in bodies) and (
+                    bodies or not more
+                ):
+                    records = list(map(decode_body, bodies))
+                case _:
+                    raise MessageError(BAD_REPLY, operation="history")
+            for record in records:
+                if before is not None and record.version >= before:
+                    raise MessageError(BAD_REPLY, operation="history")
+                before = record.version
+                yield record
+            if not more:
+                return
+
     async def list_page(
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
     ) -> tuple[list[str], bytes | None]:
@@ -201,6 +230,10 @@ class Resolving(ABC, Generic[AnyAnswer]):
     def _until(self) -> float:
         """When the time of a call that begins now is over, by the loop's clock."""
         return asyncio.get_running_loop().time() + self._timeout
+
+    async def _ask_authority(self, op: Op, wire: bytes, *arguments: object) -> UnprovenReply:
+        """Ask what only an authoritative server answers."""
+        return await self._ask(op, wire, *arguments)
 
     async def _ask(self, op: Op, *arguments: object, until: float | None = None) -> UnprovenReply:
         reply, _ = await self._ask_with_chain(op, *arguments, until=until)

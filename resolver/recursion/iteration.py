@@ -223,11 +223,7 @@ class Iteration:
         claim = known.claim
         known.checked = self.now()
         above = self.delegations.get(claim.parent)
-        servers = (
-            self.roots
-            if above is None
-            else tuple(Address(one.host, one.tcp_port) for one in above.claim.addresses if one.tcp_port and not one.tls)
-        )
+        servers = self.roots if above is None else above.claim.servers
         tried: set[Address] = set()
         clock = time.monotonic  # a loop's own clock may be coarse
         while True:

@@ -231,11 +231,7 @@ class Walk:
 
     def _enter(self, claim: Delegation, *, remembered: bool) -> None:
         self.zone = claim.child
-        self.servers = tuple(
-            Address(address.host, address.tcp_port)
-            for address in claim.addresses
-            if address.tcp_port and not address.tls
-        )
+        self.servers = claim.servers
         self.tried = set()
         self._entered.add(claim.child)
         self._from_memory = remembered and claim.child not in self._renewing

@@ -18,6 +18,7 @@ from registry.feeding import Poll
 from registry.followers import Followers
 from registry.rights import Rights
 from registry.session import Session
+from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
@@ -51,6 +52,11 @@ def clear(store: MemoryStore) -> None:
 
 def register_two_more(store: MemoryStore) -> None:
     store.apply([Write(NEW, ANY, NEW_VALUES), Write(THIRD, ANY, NEW_VALUES)], NOW)
+
+
+def forget(store: MemoryStore) -> None:
+    store.apply([policy_write(ENTERPRISE.prefix, Policy(versions=0))], NOW)
+    store.apply([Write(IDENTIFIER, ANY, OTHER_VALUES)], NOW)
 
 
 def delegate(store: MemoryStore) -> None:
@@ -91,6 +97,15 @@ RESOLVER: list[tuple[str, str, Callable[[MemoryStore], None]]] = [
     ("list", "a page", register_two_more),
     ("list", "delegated", delegate),
     ("list on", "the last page", register_two_more),
+    ("as of", "as it is", nothing),
+    ("as of", "delegated", delegate),
+    ("as of before", "as it was", nothing),
+    ("as of before", "not kept", forget),
+    ("as of the beginning", "absent", nothing),
+    ("history", "the newest", nothing),
+    ("history", "absent", clear),
+    ("history", "delegated", delegate),
+    ("history on", "the rest", nothing),
     ("chain", "shown", nothing),
     ("chain over UDP", "shown", nothing),
     ("chain of a child", "shown", delegate),

@@ -12,12 +12,13 @@ from protocol.framing import MessageStream, decode_one, split
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_DATA_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES
 from protocol.messages import MAX_RID, Op, Response, encode_request, read_response, refusal
 from protocol.node import NodeFacts
-from protocol.records import Value, decode_body
+from protocol.records import Value, decode_body, encode_values
 from protocol.runs import read_run, read_single
 from protocol.signatures import SigningKey
 from protocol.statements import Delegation
 from protocol.status import Status
 from protocol.trust import Chain
+from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
@@ -277,6 +278,56 @@ def test_a_cut_answer_makes_progress() -> None:
         wanted = wanted[:left]
         rounds += 1
     assert rounds == 4
+
+
+# What was before -------------------------------------------------------------------------------------
+
+
+def test_what_a_record_was_without_what_is_not_for_everybody() -> None:
+    store = MemoryStore()
+    for number in range(3):
+        secret = Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY))
+        store.apply([Write(b"88.118.1/x", ANY, encode_values([Value(1, "N", b"%d" % number), secret]))], 100 + number)
+    store.apply([Write(b"88.118.1/x", ANY, None)], 200)
+    answerer = Answerer(store, FACTS)
+    stood = {99: (100, None), 100: (0, "0"), 101: (0, "1"), 199: (0, "2"), 200: (101, None), 2**40: (101, None)}
+    for at, (status, text) in stood.items():
+        found = ask(Op.AS_OF, b"88.118.1/x", at, answerer=answerer)
+        answer = read_unproven_answer(b"88.118.1/x", found.status, found.payload)
+        assert (found.status, [value.text for value in answer.values]) == (status, [] if text is None else [text])
+    found = ask(Op.HISTORY, b"88.118.1/x", None, MAX_LIST, answerer=answerer)
+    assert isinstance(found.payload, tuple)
+    bodies, more = found.payload
+    assert [[value.text for value in decode_body(body).values] for body in bodies] == [[], ["2"], ["1"], ["0"]]
+    assert more is False
+
+
+def test_a_long_history_comes_in_pages_that_fit() -> None:
+    store = MemoryStore()
+    store.apply([policy_write("88.118", Policy(versions=60))], 1)
+    for number in range(60):
+        large = encode_values([Value(i, "T", bytes([number]) * (MAX_DATA_BYTES - 20)) for i in (1, 2)])
+        store.apply([Write(b"88.118.1/x", ANY, large)], 100 + number)
+    answerer, seen, before = Answerer(store, FACTS), list[int](), None
+    for _ in range(4):
+        found = ask(Op.HISTORY, b"88.118.1/x", before, MAX_LIST, answerer=answerer)
+        assert isinstance(found.payload, tuple)
+        seen += [decode_body(body).version for body in found.payload[0]]
+        before = seen[-1]
+        if not found.payload[1]:
+            break
+    assert seen == list(range(60, 0, -1))
+
+
+@pytest.mark.parametrize("op", [Op.AS_OF, Op.HISTORY])
+def test_looking_back_asks_the_right_node_in_the_right_way(op: Op) -> None:
+    more: tuple[object, ...] = (5,) if op == Op.AS_OF else (None, 1)
+    assert ask(op, b"88.119.1/x", *more).status == Status.NOT_RESPONSIBLE
+    assert ask(op, BELOW_A_CUT[0], *more).status == Status.REFERRAL
+    assert ask(op, b"88.118.1/none", *more).status == Status.NOT_FOUND
+    assert ask(op, b"88.118.1", *more).status == Status.BAD_IDENTIFIER
+    for arguments in ((), (b"",), (b"", True), (b"", -1), (b"", 0, 1), (b"", None, True)):
+        assert rule_of(ask(op, *arguments)) == "message.bad-arguments"
 
 
 # List, status, the rest ------------------------------------------------------------------------------

@@ -89,6 +89,11 @@ VALUES: Final = (
     Value(2000, "name", "离心泵 IS80-65-160".encode(), ttl=3_600),
 )
 BODY: Final = encode_body(3, State.ACTIVE, NOW - 3_600, encode_values(VALUES))
+EARLIER_BODIES: Final = tuple(
+    encode_body(version, State.ACTIVE, NOW - 7_200, encode_values([Value(1, "N", b"%d" % version)]))
+    for version in (2, 1)
+)
+"""What it was before, the newest first."""
 WITHDRAWN_BODY: Final = encode_body(4, State.WITHDRAWN, NOW - 60, b"\x90")
 
 

@@ -63,11 +63,13 @@ from registry.codes import asking_bytes
 from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
+from registry.store.history import FORGOTTEN
 from tests.vectors import delegating, relaying
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
     BODY,
+    EARLIER_BODIES,
     ENTERPRISE,
     ENTERPRISE_CHAIN,
     IDENTIFIER,
@@ -366,6 +368,15 @@ def questions() -> list[Question]:
          [("a page", 0, [[IDENTIFIER.decode(), NEW.decode()], NEW]),
           ("delegated", *referral), ("nobody may list", int(Status.NOT_PERMITTED), None)]),
         ("list on", "resolver", Op.LIST, (b"88.118.32001", NEW, 2), [("the last page", 0, [[THIRD.decode()], None])]),
+        ("as of", "resolver", Op.AS_OF, (IDENTIFIER, NOW - 3_600), [("as it is", 0, BODY), ("delegated", *referral)]),
+        ("as of before", "resolver", Op.AS_OF, (IDENTIFIER, NOW - 3_601),
+         [("as it was", 0, EARLIER_BODIES[0]),
+          ("not kept", *failure(Refused(FORGOTTEN, Status.FORGOTTEN, identifier=IDENTIFIER.decode())))]),
+        ("as of the beginning", "resolver", Op.AS_OF, (IDENTIFIER, 0), [("absent", *absent)]),
+        ("history", "resolver", Op.HISTORY, (IDENTIFIER, None, 2),
+         [("the newest", 0, [[BODY, EARLIER_BODIES[0]], True]), ("absent", *absent), ("delegated", *referral)]),
+        ("history on", "resolver", Op.HISTORY, (IDENTIFIER, 2, 2),
+         [("the rest", 0, [[EARLIER_BODIES[1]], False])]),
         ("chain", "both", Op.CHAIN, (), [("shown", *_said(Op.CHAIN))]),
         ("chain over UDP", "resolver", Op.CHAIN, (bytes(UDP_REQUEST_BYTES - 14),), [("shown", *_said(Op.CHAIN))]),
         ("chain of a child", "both", Op.CHAIN, (b"", b"88.118.32001"),

@@ -17,6 +17,7 @@ record in the field's identifiers.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,12 @@ OTHER_FORMAT: Final = Rule(
     Status.STORE_FAILED,
     "the store at {path} has format {found}; this program reads format {known}. Use the program version that wrote it",
     "位于 {path} 的存储格式为 {found}，本程序只支持格式 {known}，请使用写入该存储的程序版本",
+)
+IN_USE: Final = Rule(
+    "store.in-use",
+    Status.STORE_FAILED,
+    "another process writes to the store at {path}; a store has one registry process",
+    "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
 )
 NOT_THERE: Final = Rule(
     "store.not-there",
@@ -160,6 +167,18 @@ def open_tables(path: Path, *, writable: bool, map_bytes: int = FIRST_MAP_BYTES)
             env.close()
             raise
     return tables
+
+
+def lock(path: Path) -> int:
+    """Hold the store as its one writer, until the file is closed or the process ends. Raises :class:`StoreError`."""
+    with engine_errors(path):
+        held = os.open(path / "writer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise StoreError(IN_USE, path=str(path)) from None
+    return held
 
 
 def _check_format(tables: Tables, path: Path, writable: bool) -> None:

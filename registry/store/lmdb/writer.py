@@ -7,7 +7,6 @@ map. Growing moves the map, so that nobody in this process may be reading or cop
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from bisect import bisect_left
@@ -19,7 +18,7 @@ from typing import Final, TypeVar
 
 import lmdb
 
-from protocol.errors import Rule, StoreError
+from protocol.errors import StoreError
 from protocol.kept import any_templated
 from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
@@ -42,6 +41,7 @@ from registry.store.lmdb.layout import (
     decode_row,
     encode,
     engine_errors,
+    lock,
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
@@ -63,13 +63,6 @@ ROOM_BYTES_A_WRITE: Final = 1_024
 
 LEAST_ROOM_BYTES: Final = 64 << 20
 
-IN_USE: Final = Rule(
-    "store.in-use",
-    Status.STORE_FAILED,
-    "another process writes to the store at {path}; a store has one registry process",
-    "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
-)
-
 _identifier_of: Final = attrgetter("identifier")
 
 Result = TypeVar("Result")
@@ -83,7 +76,7 @@ class LmdbStore:
         self._path = path
         with engine_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        self._lock = lock(path)
         try:
             self._tables = open_tables(path, writable=True, map_bytes=map_bytes)
         except BaseException:
@@ -384,18 +377,6 @@ class _Work(CopyingWork):
         self._txn.put(change_key(self._meta.next_change), entry, db=self._tables.changes, append=True)
         self._meta.next_change += count
         self._meta.mark = mark
-
-
-def _lock(path: Path) -> int:
-    """Hold the store as its one writer, until the file is closed or the process ends. Raises :class:`StoreError`."""
-    with engine_errors(path):
-        lock = os.open(path / "writer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreError(IN_USE, path=str(path)) from None
-    return lock
 
 
 def _mean_size(compress: Callable[[bytes], bytes], bodies: list[bytes]) -> float:

@@ -32,6 +32,7 @@ from registry.store.lmdb.codec import (
     train,
 )
 from registry.store.lmdb.layout import (
+    IN_USE,
     META_KEY,
     NOT_THERE,
     OTHER_FORMAT,
@@ -42,7 +43,7 @@ from registry.store.lmdb.layout import (
     encode,
 )
 from registry.store.lmdb.reader import LmdbReader
-from registry.store.lmdb.writer import IN_USE, LmdbStore
+from registry.store.lmdb.writer import LmdbStore
 from registry.store.writes import ABSENT, ANY, Write
 from tests.registry.processes import expect_line, running
 from tests.registry.store import other_process
