@@ -76,6 +76,31 @@ def test_life_of_a_record(node: Node) -> None:
     assert node.run("register", pump, "-v", "URL=https://example.com/p4").out == f"{pump}  version 4\n"
 
 
+def test_what_a_record_was(node: Node) -> None:
+    pump = "88.118.1/P0002"
+    register(node, pump, "URL=https://example.com/1")
+    assert node.run("update", pump, "-v", "URL=https://example.com/2").code == 0
+    assert node.run("delete", pump).code == 0
+    history = node.run("history", pump)
+    assert history.code == 0
+    assert [line.split(",")[0] for line in history.out.splitlines() if line.startswith("version")] == [
+        "version 3", "version 2", "version 1",
+    ]  # fmt: skip
+    assert "withdrawn" in history.out
+    assert "注销" in node.run("history", pump, env=ZH).out
+    versions = [json.loads(line)["version"] for line in node.run("history", pump, "--json").out.splitlines()]
+    assert versions == [3, 2, 1]
+    now = node.run("resolve", pump, "--as-of", "2100-01-01")
+    assert now.code == Exit.NOT_FOUND
+    assert "withdrawn" in now.out
+    before = node.run("resolve", pump, "--as-of", "2000-01-01T00:00:00+08:00")
+    assert before.code == Exit.NOT_FOUND
+    assert "no such identifier" in before.out
+    assert node.run("resolve", pump, "--as-of", "yesterday").code == Exit.BAD_INPUT
+    assert node.run("resolve", pump, "--as-of", "2000-01-01", "--udp").code == Exit.USAGE
+    assert node.run("history", "88.118.1/never").code == Exit.NOT_FOUND
+
+
 def test_values_indexes_ttl_and_restriction(node: Node) -> None:
     part = "88.118.2/part"
     made = node.run("register", part, "-v", "URL=https://a.example/?a=b", "-v", "2001:批次=", "--ttl", 60)
