@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol.errors import Rule, StoreError
 from protocol.status import Status
-from protocol.templated import Expander, answered_body, split_templated
+from protocol.templated import Expander, split_templated
 from protocol.templates import Template, encode_template, read_template
 from registry.store.system import TEMPLATES, read_system, system_identifier, system_write
 from registry.store.writes import Write
@@ -59,9 +59,9 @@ class Expanders:
         """The public body of an active record whose values are of the second form, under an identifier in normal form.
         Raises :class:`StoreError` where its template is not there, :class:`~protocol.errors.RecordError` where the body
         is damaged."""
-        version, time, template, data = split_templated(body)
+        head, template, data = split_templated(body)
         _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
-        return answered_body(version, time, expander.values(data, identifier))
+        return head + expander.values(data, identifier)
 
     def refresh(self) -> bool:
         """Forget the templates whose records are not as they were; whether there are such."""
