@@ -113,14 +113,13 @@ class Checker:
         """Check values of the second form. Raises :class:`~protocol.errors.RecordError`: :class:`Problems` with every
         item that is not right."""
         _, data = read_data(values)
-        if len(values) > self._room:
-            too_large = InvalidInput(TOO_LARGE, length=len(values), limit=self._room)
-            raise Problems([too_large], NOT_FOLLOWED, version=self._version)
-        self.check_data(data)
+        self.check_data(data, len(values))
 
-    def check_data(self, data: Data) -> None:
-        """The same for data by index."""
+    def check_data(self, data: Data, length: int) -> None:
+        """The same for data that were read; ``length`` is in bytes, of the values as they are kept."""
         problems: list[BiaoshiError] = []
+        if length > self._room:
+            problems.append(InvalidInput(TOO_LARGE, length=length, limit=self._room))
         last = 0
         missing = self._required
         for index, one in data:

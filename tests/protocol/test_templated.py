@@ -38,7 +38,7 @@ def problems(data: dict[int, bytes] | list[tuple[int, bytes]], template: Templat
     except Problems as error:
         found = error
     else:
-        checker.check_data(pairs)
+        checker.check_data(pairs, 0)
         return []
     for language in ("en", "zh"):
         assert all(one.message(language) in found.message(language) for one in found.problems)
@@ -81,7 +81,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 def test_names_are_said_in_the_language_of_the_person() -> None:
     with pytest.raises(Problems) as refused:
-        Checker(EVERY_TYPE).check_data([(2_000, b"a")])
+        Checker(EVERY_TYPE).check_data([(2_000, b"a")], 9)
     assert "2000 TEXT has 1" in refused.value.message("en")
     assert "2000 文本”有 1" in refused.value.message("zh")
 
@@ -163,7 +163,7 @@ def test_an_answer_is_what_the_template_says(
 def test_an_example() -> None:
     check_template(TEMPLATE)
     data = [(2_000, "减速机".encode()), (2_001, b"PX-0001"), (70_000, b"9.5")]
-    Checker(TEMPLATE).check_data(data)
+    Checker(TEMPLATE).check_data(data, 99)
     body = encode_body(1, State.ACTIVE, 5, Expander(TEMPLATE).values(data, "88.118.1/号 1".encode()))
     assert decode_body(body).values == (
         Value(2_000, "PRODUCT_NAME", "减速机".encode()),
