@@ -97,6 +97,8 @@ class Op(IntEnum):
     PROVE_REPORTER = 41
     REPORT = 42
     STATISTICS = 43
+    TEMPLATE = 44
+    TEMPLATES = 45
 
 
 _RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE, Op.AS_OF, Op.HISTORY})

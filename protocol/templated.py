@@ -14,12 +14,11 @@ from typing import Final
 
 import msgspec
 
-from protocol.computed import ComputedText
 from protocol.errors import BiaoshiError, InvalidInput, RecordError, Rule
 from protocol.kept import Data, read_data
 from protocol.limits import MAX_RECORD_BYTES
 from protocol.patterns import compile_pattern
-from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, State, Value, encode_body, encode_values
+from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, Value, encode_values
 from protocol.status import Status
 from protocol.templates import Item, Problems, Template, compile_computed, most_added
 
@@ -114,14 +113,13 @@ class Checker:
         """Check values of the second form. Raises :class:`~protocol.errors.RecordError`: :class:`Problems` with every
         item that is not right."""
         _, data = read_data(values)
-        if len(values) > self._room:
-            too_large = InvalidInput(TOO_LARGE, length=len(values), limit=self._room)
-            raise Problems([too_large], NOT_FOLLOWED, version=self._version)
-        self.check_data(data)
+        self.check_data(data, len(values))
 
-    def check_data(self, data: Data) -> None:
-        """The same for data by index."""
+    def check_data(self, data: Data, length: int) -> None:
+        """The same for data that were read; ``length`` is in bytes, of the values as they are kept."""
         problems: list[BiaoshiError] = []
+        if length > self._room:
+            problems.append(InvalidInput(TOO_LARGE, length=length, limit=self._room))
         last = 0
         missing = self._required
         for index, one in data:
@@ -185,9 +183,10 @@ class _ItemCheck:
 
 # Expanding -------------------------------------------------------------------------------------------
 
-_decode_body = msgspec.msgpack.Decoder(tuple[int, int, int, tuple[int, list[tuple[int, bytes]]]]).decode
-_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, list[tuple[int, bytes]]]).decode
 _SHORT_SIZES: Final = [b"\xc4" + size.to_bytes(1, "big") for size in range(256)]
+_INTEGER_BYTES: Final = [{0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}.get(first, 1) for first in range(256)]
+"""Bytes of an integer from 0 by the first of them."""
 
 
 class Expander:
@@ -195,43 +194,42 @@ class Expander:
 
     def __init__(self, template: Template) -> None:
         public = [item for item in template.items if item.public]
-        self._items: Final = tuple(
-            (item.index, *_around(item.value), compile_computed(item) if item.computed else None) for item in public
-        )
+        self._around: Final = {item.index: _around(item.value) for item in public}
+        self._computed: Final = tuple((item.index, compile_computed(item)) for item in public if item.computed)
 
     def values(self, data: Data, identifier: bytes) -> bytes:
         """The encoded public values of a record under an identifier in normal form."""
-        given = dict(data)
-        parts: list[bytes] = [b""]
+        if self._computed:
+            prefix, _, suffix = identifier.partition(b"/")
+            made = [(index, text.fill(identifier, prefix, suffix)) for index, text in self._computed]
+            data = sorted([*data, *made])
+        parts = [b""]
+        around = self._around.get
         count = 0
-        for index, head, tail, computed in self._items:
-            one = given.get(index) if computed is None else _fill(computed, identifier)
-            if one is not None:
+        for index, one in data:
+            if (found := around(index)) is not None:
                 size = len(one)
-                parts += head, _SHORT_SIZES[size] if size < 256 else b"\xc5" + size.to_bytes(2, "big"), one, tail
+                parts += (
+                    found[0],
+                    _SHORT_SIZES[size] if size < 256 else b"\xc5" + size.to_bytes(2, "big"),
+                    one,
+                    found[1],
+                )
                 count += 1
         parts[0] = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
         return b"".join(parts)
 
 
-def split_templated(body: bytes) -> tuple[int, int, int, list[tuple[int, bytes]]]:
-    """Version, time, version of the template and data of a kept body whose values are of the second form, as it came
-    out of a store: checked for its shape alone. Raises :class:`~protocol.errors.RecordError`."""
+def split_templated(body: bytes) -> tuple[bytes, int, list[tuple[int, bytes]]]:
+    """What stands before the values of a kept body of the second form, version of the template, and data; of a body as
+    it came out of a store, checked for its shape alone. Raises :class:`~protocol.errors.RecordError`."""
     try:
-        version, _, time, (template, data) = _decode_body(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+        state = 1 + _INTEGER_BYTES[body[1]]
+        start = state + 1 + _INTEGER_BYTES[body[state + 1]]
+        template, data = _decode(body[start:])
+    except (msgspec.DecodeError, RecursionError, IndexError) as error:
         raise RecordError(MALFORMED, reason=str(error)) from None
-    return version, time, template, data
-
-
-def answered_body(version: int, time: int, values: bytes) -> bytes:
-    """The body of an active record with expanded values."""
-    return encode_body(version, State.ACTIVE, time, values)
-
-
-def _fill(computed: ComputedText, identifier: bytes) -> bytes:
-    prefix, _, suffix = identifier.partition(b"/")
-    return computed.fill(identifier, prefix, suffix)
+    return body[:start], template, data
 
 
 def _around(value: Value) -> tuple[bytes, bytes]:

@@ -188,6 +188,10 @@ class Problems(RecordError):
         )
         self.problems = tuple(problems)
 
+    def shortened(self) -> RecordError:
+        """The same without saying which."""
+        return RecordError(self.rule, **self.details | {"problems": "…", "problems_zh": "…"})
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Template).decode

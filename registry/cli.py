@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import sys
@@ -23,17 +22,19 @@ from protocol.address import parse_address
 from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
-from protocol.records import Record, State, encode_values
+from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
+from registry.exporting import exported
 from registry.importing.account import PHASE_NAMES
 from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
 from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
+from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
 from registry.value_options import read_values
 
@@ -107,7 +108,7 @@ def register(
     注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
     write = Write(normal_text(identifier), ABSENT, _encoded(value, ttl, restricted))
-    asyncio.run(_write_one(_client(registry, anchor, key, node), write))
+    asyncio.run(_write_one(connect(registry, anchor, key, node), write))
 
 
 def update(
@@ -126,7 +127,7 @@ def update(
     更新一个已注册标识的全部值。
     """
     values = _encoded(value, ttl, restricted)
-    asyncio.run(_update(_client(registry, anchor, key, node), normal_text(identifier), values, if_version))
+    asyncio.run(_update(connect(registry, anchor, key, node), normal_text(identifier), values, if_version))
 
 
 def delete(
@@ -141,7 +142,7 @@ def delete(
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
     writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
-    asyncio.run(_write_one(_client(registry, anchor, key, node), *writes))
+    asyncio.run(_write_one(connect(registry, anchor, key, node), *writes))
 
 
 def import_file(
@@ -186,7 +187,7 @@ def import_file(
         check_only=check,
         language="zh" if language() == "zh" else "en",
     )
-    client = None if check else _client(registry, anchor, key, node)
+    client = None if check else connect(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
     try:
         summary = asyncio.run(_import(file, client, options, work, report))
@@ -211,7 +212,7 @@ def export(
     以 NDJSON 格式按顺序导出某前缀的全部有效记录（含受限值），可再次导入。
     """
     name = normal_prefix_text(prefix)
-    asyncio.run(_export(_client(registry, anchor, key, node), name, out))
+    asyncio.run(_export(connect(registry, anchor, key, node), name, out))
 
 
 # What they do ---------------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None
         with _output(out) as file:
             async for identifier, record in client.records(prefix):
                 if record.state is State.ACTIVE:
-                    file.write(json.dumps(_exported(identifier, record), ensure_ascii=False) + "\n")
+                    file.write(json.dumps(exported(identifier, record), ensure_ascii=False) + "\n")
 
 
 class _ProgressBar:
@@ -328,10 +329,11 @@ def _print_summary(summary: Summary, check: bool) -> None:
 # Arguments ------------------------------------------------------------------------------------------------
 
 
-def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
+def connect(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> TemplateClient:
+    """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
-    return RegistryClient(
+    return TemplateClient(
         address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node)))
     )
 
@@ -344,22 +346,6 @@ def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
         if value.type == URL and not is_url(value.text):
             print(render(ODD_URL.name, {"text": value.text[:_SHOWN_CHARACTERS]}, language()), file=sys.stderr)
     return encoded
-
-
-def _exported(identifier: str, record: Record) -> dict[str, Any]:
-    values = []
-    for value in record.values:
-        shown: dict[str, Any] = {"index": value.index, "type": value.type}
-        try:
-            shown["data"] = value.data.decode()
-        except UnicodeDecodeError:
-            shown["data_base64"] = base64.b64encode(value.data).decode()
-        if value.ttl != DEFAULT_TTL_SECONDS:
-            shown["ttl"] = value.ttl
-        if not value.public:
-            shown["permissions"] = value.permissions
-        values.append(shown)
-    return {"identifier": identifier, "values": values}
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple, Self
 
 from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable, render
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
+from protocol.kept import Kept, decode_kept
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
-from protocol.records import Record, decode_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
@@ -171,22 +171,22 @@ class RegistryClient:
             raise MessageError(BAD_REPLY, operation="write")
         return results
 
-    async def fetch(self, identifiers: Sequence[bytes]) -> list[Record | None]:
-        """Whole records, restricted values included; None where there never was one."""
+    async def fetch(self, identifiers: Sequence[bytes]) -> list[Kept | None]:
+        """Whole records as they are kept, restricted values included; None where there never was one."""
         payload = (await self._ask(Op.FETCH, list(identifiers))).payload
         if not isinstance(payload, tuple):
             raise MessageError(BAD_REPLY, operation="fetch")
-        return [decode_body(body) if isinstance(body, bytes) else None for body in payload]
+        return [decode_kept(body) if isinstance(body, bytes) else None for body in payload]
 
-    async def records(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
-        """All records of a prefix and those below it, withdrawn ones included."""
+    async def records(self, prefix: str) -> AsyncIterator[tuple[str, Kept]]:
+        """All records of a prefix and those below it as they are kept, withdrawn ones included."""
         cursor: bytes | None = None
         while True:
             payload = (await self._ask(Op.RECORDS, prefix.encode(), cursor, MAX_LIST)).payload
             match payload:
                 case (tuple(pairs), (None | bytes()) as next_cursor):
                     for identifier, body in pairs:
-                        yield identifier.decode(), decode_body(body)
+                        yield identifier.decode(), decode_kept(body)
                 case _:
                     raise MessageError(BAD_REPLY, operation="records")
             if next_cursor is None:

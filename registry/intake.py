@@ -15,11 +15,13 @@ from typing import Final, NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, RecordError, Refused
 from protocol.identifiers import normal
+from protocol.kept import any_templated, is_templated
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
 from protocol.records import check_values, decode_values_of_all, permissions_by_index
 from protocol.referrals import Cut
 from protocol.status import Status
+from protocol.templates import Problems
 from registry.rights import DELEGATED, OTHER_PREFIX, permits
 from registry.store.writes import Write
 
@@ -41,6 +43,14 @@ _first_byte: Final = itemgetter(0)
 _index_of: Final = attrgetter("index")
 _permissions_of: Final = attrgetter("permissions")
 
+REFUSALS_BYTES: Final = 256 << 10
+"""Bytes of sentences about items of records that break their template, in one answer: after so many it says only which
+records do."""
+
+CheckTemplated = Callable[[str, bytes], None]
+"""Checks values of the second form, below a prefix, against its template (``registry.templates.checking``). Raises
+:class:`BiaoshiError`."""
+
 _MARK_BYTES: Final = 16
 """Bytes that a client would have to guess to have one record taken for another."""
 
@@ -57,15 +67,21 @@ class Intake(NamedTuple):
     refused: dict[int, object]
 
 
-def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]) -> Intake:
+def read_writes(
+    items: Sequence[object],
+    prefixes: tuple[str, ...],
+    cut: Callable[[str], Cut | None],
+    check_templated: CheckTemplated,
+) -> Intake:
     """Check the items of a write request from a key that may write below ``prefixes``. ``cut`` is a store's: where a
     prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn."""
     if len(items) >= _LEAST_QUICK:
-        writes = _read_quickly(items, prefixes, cut)
+        writes = _read_quickly(items, prefixes, cut, check_templated)
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
     cut = cache(cut)  # one look for all items of a prefix
+    room = REFUSALS_BYTES
     for i, item in enumerate(items):
         try:
             write = read_write(item)
@@ -75,14 +91,21 @@ def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callabl
             delegated = None if write.values is None else cut(prefix)
             if delegated is not None:
                 raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=delegated.child)
+            if write.values is not None and is_templated(write.values):
+                check_templated(prefix, write.values)
             intake.writes.append(write)
+        except Problems as error:
+            shown = error if room > 0 else error.shortened()
+            room -= len(str(error).encode()) + len(error.message("zh").encode())
+            intake.refused[i] = (int(error.status), failure_payload(shown), False)
         except BiaoshiError as error:
             intake.refused[i] = (int(error.status), failure_payload(error), False)
     return intake
 
 
 def read_write(item: object) -> Write:
-    """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
+    """Check one item of a write request. Values that follow a template are still to be checked against it. Raises
+    :class:`BiaoshiError` that says what is wrong with it."""
     match item:
         case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if compare is None or (
             type(compare) is int and 0 <= compare <= MAX_VERSION
@@ -93,12 +116,17 @@ def read_write(item: object) -> Write:
             raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
     if values is None:
         return Write(identifier, compare, None, restricted=False)
+    if is_templated(values):
+        return Write(identifier, compare, values, restricted=False)
     restricted = not all(value.public for value in check_values(values))
     return Write(identifier, compare, values, restricted)
 
 
 def _read_quickly(
-    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]
+    items: Sequence[object],
+    prefixes: tuple[str, ...],
+    cut: Callable[[str], Cut | None],
+    check_templated: CheckTemplated,
 ) -> list[Write] | None:
     """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
     try:
@@ -119,7 +147,10 @@ def _read_quickly(
         if not permits(prefixes, prefix) or cut(prefix) is not None:
             return None
     try:
-        restricted = _restricted(values)
+        if any_templated(values):
+            restricted = list(map(partial(_restricted_or_templated, check_templated), identifiers, values))
+        else:
+            restricted = _restricted(values)
     except RecordError:
         return None
     return list(map(_make_write, zip(identifiers, compares, values, restricted, strict=True)))
@@ -144,6 +175,14 @@ def _restricted(values: Sequence[bytes]) -> list[bool]:
         else:
             restricted += [not _ALL_PUBLIC.issuperset(permissions_by_index(encoded).values()) for encoded in part]
     return restricted
+
+
+def _restricted_or_templated(check_templated: CheckTemplated, identifier: bytes, values: bytes) -> bool:
+    """The same for one record, which may follow a template."""
+    if is_templated(values):
+        check_templated(identifier.partition(b"/")[0].decode(), values)
+        return False
+    return not _ALL_PUBLIC.issuperset(permissions_by_index(values).values())
 
 
 def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:

@@ -53,6 +53,7 @@ from registry.statistics.starting import start_statistics
 from registry.store.lmdb.layout import check_there
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.recent import RecentCounts
+from registry.templates.checking import Checkers
 from registry.trouble import Trouble
 
 DRAIN_SECONDS: Final = 5.0
@@ -143,6 +144,7 @@ async def open_registry(
         }  # fmt: skip
 
     period = settings.statistics.period
+    checkers = Checkers(store.find)
 
     def take_up(renewed: OwnKeys) -> None:
         turn.key = renewed.key
@@ -152,7 +154,7 @@ async def open_registry(
         delegations.parent = Parent.of(zone, renewed)
 
     def new_session() -> Session:
-        return Session(store, facts, rights, status, delegations, period=period)
+        return Session(store, facts, rights, status, delegations, period=period, checkers=checkers)
 
     doorway = Doorway(turn, store, committer.submit, new_session, followers, put_back, loop)
     host = settings.registry.host

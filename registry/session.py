@@ -41,6 +41,8 @@ from registry.rights import (
 from registry.statistics.desk import Desk
 from registry.store.interface import Entry, Store
 from registry.store.writes import Outcome, Write
+from registry.templates.checking import Checkers
+from registry.templates.desk import TemplateDesk
 
 
 class Batch(NamedTuple):
@@ -77,8 +79,11 @@ class Session:
         delegations: Delegations | None = None,
         *,
         period: int | None = 3_600,
+        checkers: Checkers | None = None,
     ) -> None:
-        """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy."""
+        """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy. ``checkers``
+        are those that all sessions share."""
+        self._checkers = checkers or Checkers(store.find)
         self._delegations = delegations
         self._store = store
         self._facts = facts
@@ -99,6 +104,7 @@ class Session:
             Op.CHANGES: self._changes,
             Op.VOUCHED: self._vouched,
         }
+        self._operations |= TemplateDesk(store, self._checkers, lambda: self._prefixes).operations
         if period is not None:
             self._operations |= Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations
 
@@ -175,7 +181,7 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="write", reason="expected [18, rid, [write, …]]")
         if len(items) > MAX_WRITES:
             raise MessageError(TOO_MANY, operation="write", limit=MAX_WRITES, count=len(items))
-        intake = read_writes(items, self._prefixes, self._store.cut)
+        intake = read_writes(items, self._prefixes, self._store.cut, self._checkers.check)
         return Batch(rid, intake.writes, intake.refused, len(items))
 
     # Reading --------------------------------------------------------------------------------------

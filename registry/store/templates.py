@@ -13,7 +13,7 @@ from protocol.errors import Rule, StoreError
 from protocol.kept import is_templated
 from protocol.records import public_body, split_body
 from protocol.status import Status
-from protocol.templated import Expander, answered_body, split_templated
+from protocol.templated import Expander, split_templated
 from protocol.templates import Template, encode_template, read_template
 from registry.store.system import TEMPLATES, read_system, system_identifier, system_write
 from registry.store.writes import Write
@@ -61,9 +61,9 @@ class Expanders:
         """The public body of an active record whose values are of the second form, under an identifier in normal form.
         Raises :class:`StoreError` where its template is not there, :class:`~protocol.errors.RecordError` where the body
         is damaged."""
-        version, time, template, data = split_templated(body)
+        head, template, data = split_templated(body)
         _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
-        return answered_body(version, time, expander.values(data, identifier))
+        return head + expander.values(data, identifier)
 
     def shown(self, identifier: bytes, body: bytes) -> bytes:
         """The same for values of either form."""

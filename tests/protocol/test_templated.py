@@ -13,7 +13,7 @@ from protocol.errors import RecordError
 from protocol.kept import encode_data
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_RECORD_BYTES
 from protocol.records import Permission, State, Value, decode_body, encode_body, encode_values
-from protocol.templated import Checker, Expander, answered_body, split_templated
+from protocol.templated import Checker, Expander, split_templated
 from protocol.templates import Item, Problems, Template, check_template, most_added
 from tests.protocol.test_templates import TEMPLATE
 
@@ -38,7 +38,7 @@ def problems(data: dict[int, bytes] | list[tuple[int, bytes]], template: Templat
     except Problems as error:
         found = error
     else:
-        checker.check_data(pairs)
+        checker.check_data(pairs, 0)
         return []
     for language in ("en", "zh"):
         assert all(one.message(language) in found.message(language) for one in found.problems)
@@ -81,7 +81,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 def test_names_are_said_in_the_language_of_the_person() -> None:
     with pytest.raises(Problems) as refused:
-        Checker(EVERY_TYPE).check_data([(2_000, b"a")])
+        Checker(EVERY_TYPE).check_data([(2_000, b"a")], 9)
     assert "2000 TEXT has 1" in refused.value.message("en")
     assert "2000 文本”有 1" in refused.value.message("zh")
 
@@ -129,10 +129,19 @@ SUFFIXES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, m
 
 
 @given(
-    ITEMS, st.dictionaries(st.integers(2_000, 2_012) | st.integers(65_530, 65_540), st.binary(max_size=300)), SUFFIXES
+    ITEMS,
+    st.dictionaries(st.integers(2_000, 2_012) | st.integers(65_530, 65_540), st.binary(max_size=300)),
+    SUFFIXES,
+    st.sampled_from([1, 127, 128, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, (1 << 63) - 1]),
+    st.sampled_from([0, 200, 60_000, 1_700_000_000, 1 << 33]),
 )
-def test_an_answer_is_what_the_template_says(items: list[Item], given_data: dict[int, bytes], suffix: str) -> None:
+def test_an_answer_is_what_the_template_says(
+    items: list[Item], given_data: dict[int, bytes], suffix: str, version: int, time: int
+) -> None:
     items = sorted(items, key=lambda one: one.index)
+    for one in items:
+        if one.computed:
+            given_data.pop(one.index, None)  # no record has data for it
     identifier = f"88.118/{suffix}".encode()
     expected = []
     for one in items:
@@ -142,20 +151,20 @@ def test_an_answer_is_what_the_template_says(items: list[Item], given_data: dict
         if data is not None and one.permissions & Permission.PUBLIC_READ and not one.readers:
             expected.append(Value(one.index, one.value_type or one.name, data, one.ttl, one.permissions))
     expander = Expander(Template("88.118", 4, "t", "", tuple(items)))
-    kept = encode_body(9, State.ACTIVE, 1_700_000_000, encode_data(4, sorted(given_data.items())))
-    version, time, template, data_by_index = split_templated(kept)
-    assert (version, time, template, data_by_index) == (9, 1_700_000_000, 4, sorted(given_data.items()))
-    body = answered_body(version, time, expander.values(data_by_index, identifier))
-    assert decode_body(body) == (9, State.ACTIVE, 1_700_000_000, tuple(expected))
+    kept = encode_body(version, State.ACTIVE, time, encode_data(4, sorted(given_data.items())))
+    head, template, data_by_index = split_templated(kept)
+    assert (template, data_by_index) == (4, sorted(given_data.items()))
+    body = head + expander.values(data_by_index, identifier)
+    assert decode_body(body) == (version, State.ACTIVE, time, tuple(expected))
     if expected:
-        assert body == encode_body(9, State.ACTIVE, 1_700_000_000, encode_values(expected)), "canonical bytes"
+        assert body == encode_body(version, State.ACTIVE, time, encode_values(expected)), "canonical bytes"
 
 
 def test_an_example() -> None:
     check_template(TEMPLATE)
     data = [(2_000, "减速机".encode()), (2_001, b"PX-0001"), (70_000, b"9.5")]
-    Checker(TEMPLATE).check_data(data)
-    body = answered_body(1, 5, Expander(TEMPLATE).values(data, "88.118.1/号 1".encode()))
+    Checker(TEMPLATE).check_data(data, 99)
+    body = encode_body(1, State.ACTIVE, 5, Expander(TEMPLATE).values(data, "88.118.1/号 1".encode()))
     assert decode_body(body).values == (
         Value(2_000, "PRODUCT_NAME", "减速机".encode()),
         Value(2_001, "TYPE", b"PX-0001", ttl=60),
@@ -170,7 +179,7 @@ def test_the_longest_identifier_fits() -> None:
     identifier = b"8/" + b"%" * (MAX_IDENTIFIER_BYTES - 2)
     values = Expander(template).values([], identifier)
     assert len(values) <= most_added(template)
-    assert len(decode_body(answered_body(1, 1, values)).values[0].data) <= MAX_DATA_BYTES
+    assert len(decode_body(encode_body(1, State.ACTIVE, 1, values)).values[0].data) <= MAX_DATA_BYTES
 
 
 def test_a_body_of_the_first_form_is_no_templated_one() -> None:

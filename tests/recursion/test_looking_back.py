@@ -49,10 +49,13 @@ def test_the_past_is_had_whomever_one_knows(loop: str, way: str) -> None:
 
 def test_a_recursive_node_that_is_trusted_has_no_past() -> None:
     async def main() -> None:
-        async with province() as tree, recursive(tree) as node:
-            async with Client(node.address, anchor=node.keys.anchor) as client:
-                with pytest.raises(Refused) as refused:
-                    await client.resolve_as_of(PUMP, NOW)
-                assert refused.value.rule.name == "client.no-authority"
+        async with (
+            province() as tree,
+            recursive(tree) as node,
+            Client(node.address, anchor=node.keys.anchor) as client,
+        ):
+            with pytest.raises(Refused) as refused:
+                await client.resolve_as_of(PUMP, NOW)
+            assert refused.value.rule.name == "client.no-authority"
 
     run(main())

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol.errors import StoreError
+from protocol.errors import RecordError, StoreError
 from protocol.framing import split
+from protocol.kept import read_data
 from protocol.limits import (
     MAX_CHANGES,
     MAX_CURSOR_BYTES,
@@ -37,7 +38,8 @@ from registry.store.interface import STORE_FAILED, STORE_FULL, flat
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ABSENT, ANY, Write
-from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, values, withdraw
+from registry.templates.checking import NO_SUCH
+from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, templated, values, withdraw
 
 ZONE: Final = "88.118"
 OWNER: Final = SigningKey(b"w" * 32)
@@ -439,6 +441,7 @@ tricky_identifiers = st.sampled_from([
 ])  # fmt: skip
 tricky_values = st.sampled_from([
     values(), values("x", 2), values("x", ADMIN_ONLY), b"", b"\x90", b"\xc1", values() + b"\x90",
+    b"\x92", templated(), templated(version=2),
     b"\x92" + values()[1:] * 2, b"\xdc\x00\x01" + values()[1:], b"\x91\x94\x01\xa3URL\xc4\x00\x05",
     b"\x91\x93\x00\xa3URL\xc4\x00", b"\x91\x93\x01\xa0\xc4\x00", b"\x91\x93\x01\xa3URL\xa0",
     b"\x91\x93\x01\xa2\xff\xff\xc4\x00", b"\x91\x95\x01\xa3URL\xc4\x00\x05\x10",
@@ -451,11 +454,17 @@ tricky_items = st.tuples(
 usual_items = st.tuples(
     st.sampled_from([b"88.118.1/a", b"88.118.1.2/x", b"88.118.1/b"]),
     st.sampled_from([None, 0, 1]),
-    st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2)]),
+    st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2), templated()]),
 )
 plain_items = st.tuples(
     st.sampled_from([b"88.118.1/a", b"88.118.1.2/x"]), st.just(0), st.sampled_from([values(), values("x", 2)])
 )
+
+
+def follows(prefix: str, content: bytes) -> None:
+    """As if each prefix had one version of a template."""
+    if read_data(content)[0] != 1:
+        raise RecordError(NO_SUCH, prefix=prefix, version=2)
 
 
 @example([(b"88.118.1/a", None, values())] * 16, [(0, (b"88.118.1./a", None, values()))])
@@ -467,11 +476,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut, follows)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut)
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut, follows)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -483,10 +492,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut, follows)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut, follows).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------

@@ -119,8 +119,11 @@ class LmdbReader:
                     self._read_missing(keys, bodies)
                 return bodies
             found = list(map(get, keys))
-            return [None if stored is None else openers[stored[-1]](stored) for stored in found]
-        except (MustExpand, lmdb.Error, *UNREADABLE):
+            try:
+                return [None if stored is None else openers[stored[-1]](stored) for stored in found]
+            except MustExpand:  # for some of them more than their bytes is needed
+                return [stored and self._open(key, stored) for key, stored in zip(keys, found, strict=True)]
+        except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
 
     def get(self, identifier: bytes) -> bytes | None:

@@ -1,0 +1,32 @@
+"""A record as a row of an export, which an import takes again."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from protocol.kept import Kept
+from protocol.limits import DEFAULT_TTL_SECONDS
+
+
+def exported(identifier: str, record: Kept) -> dict[str, Any]:
+    """The row of an active record: with its values, or with the version of its template and its data by index."""
+    if record.template:
+        values = [{"index": index, **_data(data)} for index, data in record.data]
+        return {"identifier": identifier, "template": record.template, "values": values}
+    values = []
+    for value in record.values:
+        shown: dict[str, Any] = {"index": value.index, "type": value.type, **_data(value.data)}
+        if value.ttl != DEFAULT_TTL_SECONDS:
+            shown["ttl"] = value.ttl
+        if not value.public:
+            shown["permissions"] = value.permissions
+        values.append(shown)
+    return {"identifier": identifier, "values": values}
+
+
+def _data(data: bytes) -> dict[str, str]:
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": base64.b64encode(data).decode()}
