@@ -58,6 +58,12 @@ def is_templated(values: bytes) -> bool:
     return len(values) > 1 and values[0] == _ARRAY_OF_TWO and (values[1] < 0x80 or 0xCC <= values[1] <= 0xCF)
 
 
+def template_version(values: bytes) -> int:
+    """The version of the template in encoded values of the second form, without a look at the rest."""
+    kind = values[1]
+    return kind if kind < 0x80 else int.from_bytes(values[2 : 2 + (1 << kind - 0xCC)], "big")
+
+
 def any_templated(many: Sequence[bytes]) -> bool:
     """Whether some of many encoded values are; where none is, at the price of a look at one byte each."""
     return not _SECOND_OF_PLAIN.issuperset(map(_second, many)) and any(map(is_templated, many))

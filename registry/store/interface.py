@@ -107,6 +107,12 @@ class Reader(Protocol):
         none."""
         ...
 
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        """Up to ``limit`` active records of just this prefix that have ``data`` in an indexed item of their template
+        (``searching``), ordered by suffix. A copy need not find them. Raises :class:`~protocol.errors.StoreError` for a
+        cursor that is not ours."""
+        ...
+
     def history(self, identifier: bytes) -> list[bytes]:
         """What :meth:`find` gives, and behind it the bodies that the record had before, as many as are kept
         (``history``), the newest first."""
@@ -182,6 +188,10 @@ class Store(Reader, Protocol):
     def restart(self) -> None:
         """Have a copy begin again at the beginning of the feed, as what it has of it was pruned there. The records
         stay; where they meet older ones, the feed was put back as well, and :meth:`copy` raises."""
+        ...
+
+    def index(self, records: Sequence[Entry]) -> None:
+        """Put records that stand into the index, which a copy does not keep."""
         ...
 
     def inherit(self, seen: Position) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
+from protocol.kept import decode_kept
 from protocol.records import State, split_body
 from protocol.referrals import Cut
 from registry.store.decide import decide
@@ -28,6 +29,7 @@ from registry.store.feed import (
 )
 from registry.store.history import find_policy, how_many
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
+from registry.store.searching import Indexed, has_data, suffix_behind
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
 from registry.store.templates import Expanders
 from registry.store.writes import Outcome, Write
@@ -47,6 +49,7 @@ class MemoryStore:
         self._whole = self._again = False
         self._earlier: dict[bytes, list[bytes]] = {}
         self._expanders = Expanders(self.find)
+        self._indexed = Indexed(self.find)
         self._delegates = False  # whether there ever was a delegation
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
@@ -67,6 +70,23 @@ class MemoryStore:
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
+
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        after, name = suffix_behind(prefix, cursor), prefix.encode()
+        entries: list[Entry] = []
+        for key_prefix, suffix in self._ordered:
+            identifier = key_prefix + b"/" + suffix
+            if key_prefix != name or suffix <= after or not has_data(self._bodies[identifier], item, data):
+                continue
+            if item not in self._indexed.items(name, decode_kept(self._bodies[identifier]).template):
+                continue
+            if len(entries) == limit:
+                return Page(entries, entries[-1].identifier)
+            entries.append(Entry(identifier, self._bodies[identifier]))
+        return Page(entries, None)
+
+    def index(self, records: Sequence[Entry]) -> None:
+        """Nothing: all records are looked at."""
 
     def history(self, identifier: bytes) -> list[bytes]:
         body = self._bodies.get(identifier)

@@ -16,8 +16,8 @@ from protocol.records import State, permissions_by_index, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
 from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, kind_tag
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
-from registry.store.lmdb.history import KeepingWork
 from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow
+from registry.store.lmdb.searching import IndexingWork
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
@@ -25,7 +25,7 @@ ABANDONED_AT_ONCE: Final = 10_000
 _PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
-class CopyingWork(KeepingWork):
+class CopyingWork(IndexingWork):
     """The half of a write transaction that takes over pages; ``writer`` has the other half."""
 
     _meta: Meta

@@ -8,6 +8,7 @@ Tables (LMDB named databases):
 ``dictionaries``  number (2 bytes) → the dictionary's bytes
 ``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
 ``meta``          format, next numbers, where the feed ends and how far it was pruned
+``data_index``    prefix number ‖ item ‖ hash of its data ‖ suffix → nothing (``searching``)
 ``history``       a record's key ‖ which version → the stored body that it had (``history``)
 
 Records of one prefix lie together, ordered by suffix; three bytes stand for the prefix, which saves ten bytes a
@@ -139,6 +140,7 @@ class Tables(NamedTuple):
     changes: lmdb._Database
     meta: lmdb._Database
     history: lmdb._Database
+    data_index: lmdb._Database
 
 
 def check_there(path: Path) -> None:

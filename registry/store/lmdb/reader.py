@@ -35,6 +35,8 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
+from registry.store.lmdb.searching import index_begin, suffixes
+from registry.store.searching import has_data, suffix_behind
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
 from registry.store.templates import Expanders
 
@@ -153,6 +155,21 @@ class LmdbReader:
             key = self._all_numbers[prefix] + suffix
             stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
         return None if stored is None else self.whole(identifier, stored)
+
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        after = suffix_behind(prefix, cursor)
+        entries: list[Entry] = []
+        with engine_errors(self._path):
+            txn = self._begun()
+            number = self._all_numbers[prefix.encode()]
+            for suffix in suffixes(txn, self._tables.data_index, index_begin(number, item, data), after):
+                if len(entries) == limit:
+                    return Page(entries, entries[-1].identifier)
+                identifier = prefix.encode() + b"/" + suffix
+                body = self.whole(identifier, txn.get(number + suffix, b""))
+                if has_data(body, item, data):
+                    entries.append(Entry(identifier, body))
+        return Page(entries, None)
 
     def history(self, identifier: bytes) -> list[bytes]:
         current = self.find(identifier)

@@ -26,7 +26,7 @@ from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.feed import FeedPage, Position, draw_mark
 from registry.store.history import Policy
-from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
+from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing
 from registry.store.lmdb.codec import MAX_DICTIONARY, UNREADABLE, Codec, damaged, kind_tag, make_compressor, train
 from registry.store.lmdb.copying import CopyingWork
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
@@ -45,6 +45,7 @@ from registry.store.lmdb.layout import (
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
+from registry.store.searching import Indexed
 from registry.store.writes import Outcome, Write, ascend
 
 LEAST_SAMPLE: Final = 1_000
@@ -108,6 +109,10 @@ class LmdbStore:
     def find(self, identifier: bytes) -> bytes | None:
         with self._snapshot() as reader:
             return reader.find(identifier)
+
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        with self._snapshot() as reader:
+            return reader.search(prefix, item, data, cursor, limit)
 
     def history(self, identifier: bytes) -> list[bytes]:
         with self._snapshot() as reader:
@@ -184,6 +189,9 @@ class LmdbStore:
     def inherit(self, seen: Position) -> None:
         self._transact(0, lambda work: work.inherit(seen, draw_mark()))
 
+    def index(self, records: Sequence[Entry]) -> None:
+        self._transact(len(records), lambda work: work.index(records))
+
     def prune(self, number: int) -> int:
         return self._transact(0, lambda work: work.prune(number, draw_mark()))
 
@@ -230,6 +238,7 @@ class _Work(CopyingWork):
         self._rows: dict[bytes, PrefixRow] = {}
         self._mark = draw_mark()
         self._policies: dict[bytes, Policy] = {}
+        self._indexed = Indexed(self._find)
 
     def finish(self) -> None:
         """Write back the counters."""
@@ -268,6 +277,7 @@ class _Work(CopyingWork):
         row.changes += 1
         if current is not None and stored is not None:
             self._keep(prefix, key, current.version, stored, now)
+        self._reindex(prefix, key, current, write.values)
         self._txn.put(key, self._codec.store(body, row.dictionary, kind_tag(write.values, write.restricted)))
         return outcome, key
 
@@ -308,6 +318,7 @@ class _Work(CopyingWork):
         if any(restricted) or any_templated(values):
             stored = [one + kind_tag(*rest) for one, *rest in zip(stored, values, restricted, strict=True)]
         self._put_all(keys, stored)
+        self._index_new(prefix, keys, values)
         row.active += len(keys)
         row.changes += len(keys)
         self._note(range_entry(self._mark, keys[0], keys[-1], len(keys)), len(keys), self._mark)

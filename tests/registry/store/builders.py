@@ -56,7 +56,7 @@ def noise(seed: int, length: int) -> bytes:
 def template(prefix: str = "88.1", version: int = 1, page: str = "https://example.com/{suffix}") -> Template:
     """A template with an item of each kind: for everybody, not for everybody, for readers, computed."""
     return Template(prefix, version, "pump", "C34", (
-        Item(index=2000, name="NAME", ttl=60), Item(index=2001, name="COST", permissions=int(ADMIN_ONLY)),
+        Item(index=2000, name="NAME", ttl=60, indexed=True), Item(index=2001, name="COST", permissions=int(ADMIN_ONLY)),
         Item(index=2002, name="PARTNER", readers=("*",)),
         Item(index=2003, name="PAGE", value_type="URL", computed=page), Item(index=2004, name="LOT"),
     ))  # fmt: skip

@@ -23,13 +23,14 @@ from protocol.records import (
 )
 from protocol.referrals import Cut
 from protocol.status import Status
-from protocol.templates import Template
+from protocol.templates import Item, Template
 from registry.store.decide import decide
 from registry.store.feed import BAD_CURSOR, DIVERGED, Position
 from registry.store.history import Policy, as_of, policy_write
 from registry.store.interface import Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
+from registry.store.searching import index_everything
 from registry.store.system import CODES, system_identifier, system_write
 from registry.store.templates import NO_TEMPLATE, template_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
@@ -905,3 +906,78 @@ def test_what_an_earlier_version_shows(store: Store) -> None:
     store.apply([put("88.1/x", A)], 3)
     old = decode_body(store.shown(b"88.1/x", store.history(b"88.1/x")[1]))
     assert [(value.type, value.text) for value in old.values][:2] == [("NAME", "old"), ("URL", "https://example.com/x")]
+
+
+# Searching -------------------------------------------------------------------------------------------
+
+
+def searchable(prefix: str = "88.1", version: int = 1) -> Write:
+    items = (
+        Item(index=2000, name="LOT", indexed=True),
+        Item(index=2001, name="NAME"),
+        Item(index=2002, name="COLOUR", indexed=True),
+    )
+    return template_write(Template(prefix, version, "pump", "C34", tuple(items)), ABSENT)
+
+
+def of_lot(lot: str, name: str = "n", version: int = 1) -> bytes:
+    return encode_data(version, [(2000, lot.encode()), (2001, name.encode()), (2002, b"red")])
+
+
+def found(store: Store, item: int, data: bytes, prefix: str = "88.1", limit: int = 1_000) -> list[str]:
+    names: list[str] = []
+    cursor: bytes | None = None
+    while True:
+        page = store.search(prefix, item, data, cursor, limit)
+        names += [entry.identifier.decode().partition("/")[2] for entry in page.entries]
+        cursor = page.cursor
+        if cursor is None:
+            return names
+
+
+def test_records_are_found_by_what_they_have(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    store.apply([searchable(), searchable("88.1.2"), searchable(version=300)], 1)
+    lots = {f"{number:02d}": f"L{number % 3}" for number in range(30)}
+    write(store, [Write(f"88.1/{suffix}".encode(), ANY, of_lot(lot)) for suffix, lot in lots.items()], 2)
+    write(store, [Write(b"88.1.2/00", ANY, of_lot("L0")), Write(b"88.1/a/b", ANY, of_lot("L0", version=300))], 2)
+    write(store, [put("88.1/plain", values("L0"))], 2)
+    expected = [suffix for suffix, lot in lots.items() if lot == "L0"]
+    for limit in (1, 3, 10, 11, 1_000):
+        assert found(store, 2000, b"L0", limit=limit) == [*expected, "a/b"]
+    assert found(store, 2000, b"L0", "88.1.2") == ["00"]
+    assert found(store, 2001, b"n") == [], "not an item that is indexed"
+    assert found(store, 2002, b"red")[:3] == ["00", "01", "02"]
+    assert (
+        found(store, 2000, b"L")
+        == found(store, 2000, b"")
+        == found(store, 7, b"L0")
+        == found(store, 2000, b"L0", "88.9")
+        == []
+    )
+
+
+def test_what_is_found_follows_the_records(store: Store) -> None:
+    store.apply([searchable(), Write(b"88.1/x", ANY, of_lot("A")), Write(b"88.1/y", ANY, of_lot("A"))], 1)
+    store.apply([Write(b"88.1/x", ANY, of_lot("B")), Write(b"88.1/y", ANY, of_lot("A", "renamed"))], 2)
+    assert (found(store, 2000, b"A"), found(store, 2000, b"B")) == (["y"], ["x"])
+    store.apply([withdraw("88.1/x"), put("88.1/y", A)], 3)
+    assert found(store, 2000, b"A") == found(store, 2000, b"B") == []
+    store.apply([Write(b"88.1/x", ANY, of_lot("B"))], 4)
+    assert found(store, 2000, b"B") == ["x"]
+    with pytest.raises(StoreError) as caught:
+        store.search("88.1", 2000, b"B", b"88.2/x", 5)
+    assert caught.value.rule is BAD_CURSOR
+
+
+def test_a_store_made_of_a_copy_is_indexed(store: Store, tmp_path: Path) -> None:
+    store.apply([searchable(), Write(b"88.1/x", ANY, of_lot("A")), put("88.2/x")], 1)
+    store.bulk_load([Write(f"88.1/{number}".encode(), ANY, of_lot("A")) for number in range(10, 20)], 2)
+    for name, make in BACKENDS.items():
+        copy = make(tmp_path / name)
+        copy.copy(store.changes(None, 1_000))
+        index_everything(copy)
+        index_everything(copy)
+        assert found(copy, 2000, b"A", limit=3) == found(store, 2000, b"A")
+        copy.close()

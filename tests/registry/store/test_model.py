@@ -191,6 +191,21 @@ class StoreMachine(RuleBasedStateMachine):
     def let_time_pass(self, days: int) -> None:
         self.now += days * 86_400
 
+    @rule(prefix=st.sampled_from(PREFIXES), name=st.sampled_from(["a", "b"]), limit=limits)
+    def search(self, prefix: str, name: str, limit: int) -> None:
+        having = {templated(name), templated(name, version=2)}
+        expected = sorted(
+            identifier for identifier, known in self.model.items()
+            if identifier.startswith(f"{prefix}/".encode()) and known.content in having
+        )  # fmt: skip
+        found: list[bytes] = []
+        page = self.store.search(prefix, 2_000, name.encode(), None, limit)
+        while page.cursor is not None:
+            assert len(page.entries) == limit
+            found += [entry.identifier for entry in page.entries]
+            page = self.store.search(prefix, 2_000, name.encode(), page.cursor, limit)
+        assert [*found, *(entry.identifier for entry in page.entries)] == expected
+
     @rule(identifier=identifiers)
     def look_back(self, identifier: bytes) -> None:
         known = self.model.get(identifier)
