@@ -22,7 +22,7 @@ MODULES: Final = {
     "biaoshi.node_cli": ("init", "serve", "status", "renew", "key"),
     "resolver.cli": ("resolve", "verify", "history", "list"),
     "registry.cli": ("register", "update", "delete", "import", "export"),
-    "registry.templates.cli": ("template",),
+    "registry.templates.cli": ("template", "search"),
     "biaoshi.delegation.cli": ("delegate",),
     "biaoshi.custody.cli": ("custody", "vouch", "restore"),
     "biaoshi.rolling.cli": ("zone-key", "anchor"),

@@ -26,6 +26,9 @@ MAX_PREFIX_BYTES: Final = 64
 MAX_VALUES: Final = 1_000
 """Values in one record. Handle records in the field have below 50."""
 
+MAX_INDEX: Final = 0xFFFF_FFFF
+"""The greatest index of a value: an unsigned 32-bit integer in the Handle System (RFC 3651, section 3.1)."""
+
 MAX_TYPE_CHARACTERS: Final = 128
 """Characters in a value's type: the limit of the nodes in the field."""
 

@@ -93,6 +93,7 @@ class Op(IntEnum):
     REQUEST = 26
     REQUESTS = 27
     VOUCHED = 28
+    SEARCH = 29
     REPORTER = 40
     PROVE_REPORTER = 41
     REPORT = 42

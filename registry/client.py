@@ -180,15 +180,25 @@ class RegistryClient:
 
     async def records(self, prefix: str) -> AsyncIterator[tuple[str, Kept]]:
         """All records of a prefix and those below it as they are kept, withdrawn ones included."""
+        async for one in self._pages(Op.RECORDS, prefix.encode()):
+            yield one
+
+    async def search(self, prefix: str, item: int, data: bytes) -> AsyncIterator[tuple[str, Kept]]:
+        """The active records of just this prefix that have ``data`` in an indexed item of their template, as they are
+        kept."""
+        async for one in self._pages(Op.SEARCH, prefix.encode(), item, data):
+            yield one
+
+    async def _pages(self, op: Op, *arguments: object) -> AsyncIterator[tuple[str, Kept]]:
         cursor: bytes | None = None
         while True:
-            payload = (await self._ask(Op.RECORDS, prefix.encode(), cursor, MAX_LIST)).payload
+            payload = (await self._ask(op, *arguments, cursor, MAX_LIST)).payload
             match payload:
                 case (tuple(pairs), (None | bytes()) as next_cursor):
                     for identifier, body in pairs:
                         yield identifier.decode(), decode_kept(body)
                 case _:
-                    raise MessageError(BAD_REPLY, operation="records")
+                    raise MessageError(BAD_REPLY, operation=op.name.lower())
             if next_cursor is None:
                 return
             cursor = next_cursor

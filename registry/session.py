@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
-from protocol.limits import MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
+from protocol.limits import MAX_INDEX, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
 from protocol.messages import (
     BAD_ARGUMENTS,
     TOO_MANY,
@@ -39,7 +39,7 @@ from registry.rights import (
     permits,
 )
 from registry.statistics.desk import Desk
-from registry.store.interface import Entry, Store
+from registry.store.interface import Entry, Page, Store
 from registry.store.writes import Outcome, Write
 from registry.templates.checking import Checkers
 from registry.templates.desk import TemplateDesk
@@ -101,6 +101,7 @@ class Session:
             Op.WRITE: self._write,
             Op.FETCH: self._fetch,
             Op.RECORDS: self._records,
+            Op.SEARCH: self._search,
             Op.CHANGES: self._changes,
             Op.VOUCHED: self._vouched,
         }
@@ -207,12 +208,20 @@ class Session:
                 reason = f"expected [20, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="records", reason=reason)
         self._require_right(prefix)
-        while True:
-            page = self._store.scan(prefix, cursor, limit)
-            response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor])
-            if len(response) <= MAX_MESSAGE_BYTES:
-                return response
-            limit //= 2  # records are large: a shorter page, the cursor goes on from there
+        return _page(rid, limit, lambda limit: self._store.scan(prefix, cursor, limit))
+
+    def _search(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        self._require_key()
+        match arguments:
+            case (bytes(raw_prefix), int(item), bytes(data), (None | bytes()) as cursor, int(limit)) if (
+                type(item) is int and 0 < item <= MAX_INDEX and is_page(cursor, limit)
+            ):
+                prefix = normal_prefix(raw_prefix).decode()
+            case _:
+                reason = f"expected [29, rid, prefix, item, data, cursor or nil, limit up to {MAX_LIST}]"
+                raise MessageError(BAD_ARGUMENTS, operation="search", reason=reason)
+        self._require_right(prefix)
+        return _page(rid, limit, lambda limit: self._store.search(prefix, item, data, cursor, limit))
 
     def _changes(self, rid: int, arguments: tuple[object, ...]) -> Answer:
         if self._follower is None:
@@ -243,6 +252,16 @@ class Session:
     def _require_right(self, prefix: str) -> None:
         if not permits(self._prefixes, prefix):
             raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+
+
+def _page(rid: int, limit: int, read: Callable[[int], Page]) -> bytes:
+    """A response with as many records as fit one message, up to ``limit``; its cursor goes on from there."""
+    while True:
+        page = read(limit)
+        response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor])
+        if len(response) <= MAX_MESSAGE_BYTES:
+            return response
+        limit //= 2
 
 
 def _pairs(entries: list[Entry]) -> list[tuple[str, bytes]]:

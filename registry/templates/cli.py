@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,6 +18,7 @@ from protocol.limits import MAX_TEMPLATE_VERSION
 from protocol.status import Status
 from protocol.templates import Template, check_template
 from registry.cli import CANNOT_OPEN, connect
+from registry.exporting import exported
 from registry.templates.client import TemplateClient
 from registry.templates.forms import TemplateForm, form_of, read_form, template_of, write_form
 
@@ -28,9 +30,25 @@ NO_ITEM: Final = Rule(
 )
 
 
+NO_SUCH_ITEM: Final = Rule(
+    "template.nowhere",
+    Status.BAD_REQUEST,
+    "no version of the template of {prefix} has an item '{item}'; 'biaoshi template list' shows them",
+    "前缀 {prefix} 的任何模板版本都没有项“{item}”，可用 biaoshi template list 查看",
+)
+NOT_INDEXED: Final = Rule(
+    "template.not-indexed",
+    Status.BAD_REQUEST,
+    "the item '{item}' of {prefix} is not indexed; a new version of the template may have it indexed, for records that "
+    "follow it",
+    "前缀 {prefix} 的项“{item}”未建立索引；可在模板的新版本中为其建立索引，对遵循新版本的记录生效",
+)
+
+
 def add_commands(main: typer.Typer) -> None:
     """Put this module's commands into ``main``."""
     main.add_typer(app, name="template")
+    main.command(epilog="Example: biaoshi search 88.118.32001 LOT=B2311 --node ./node")(search)
 
 
 app = typer.Typer(
@@ -113,6 +131,35 @@ def disable(
 
 
 # What they do ---------------------------------------------------------------------------------------------
+
+
+def search(
+    prefix: Annotated[str, typer.Argument(help="The prefix to search; those below it are not searched.")],
+    what: Annotated[str, typer.Argument(metavar="ITEM=VALUE", help="An indexed item of its template, and its data.")],
+    registry: RegistryOption = None,
+    anchor: AnchorOption = None,
+    key: KeyOption = None,
+    node: Node = None,
+) -> None:
+    """Find records of a prefix by what they have in an indexed item of their template; as NDJSON, like export.
+
+    按模板中已索引项的取值查找某前缀下的记录，以 NDJSON 输出（同 export）。
+    """
+    name, equals, value = what.partition("=")
+    if not equals:
+        raise typer.BadParameter("write ITEM=VALUE, for example LOT=B2311")
+    asyncio.run(_search(connect(registry, anchor, key, node), normal_prefix_text(prefix), name, value))
+
+
+async def _search(client: TemplateClient, prefix: str, name: str, value: str) -> None:
+    async with client:
+        found = {item.index: item async for template in client.templates(prefix) if (item := template.find(name))}
+        indexed = [index for index, item in found.items() if item.indexed]
+        if not indexed:
+            raise RecordError(NOT_INDEXED if found else NO_SUCH_ITEM, prefix=prefix, item=name)
+        for index in indexed:
+            async for identifier, record in client.search(prefix, index, value.encode()):
+                print(json.dumps(exported(identifier, record), ensure_ascii=False))
 
 
 async def _put(client: TemplateClient, form: TemplateForm) -> None:

@@ -247,6 +247,7 @@ def test_writing() -> None:
     [
         ("fetch", "shown", "88.118.32001", nothing),
         ("records", "a page", "88.118.32001", register_two_more),
+        ("search", "nothing found", "88.118.32001", nothing),
         ("changes", "the first page", "88.118", nothing),
         ("changes since", "nothing new", "88.118", nothing),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import RecordError, StoreError
 from protocol.framing import split
-from protocol.kept import read_data
+from protocol.kept import encode_data, read_data
 from protocol.limits import (
     MAX_CHANGES,
     MAX_CURSOR_BYTES,
@@ -27,6 +27,7 @@ from protocol.node import NodeFacts
 from protocol.records import Value, encode_values, split_body
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from protocol.templates import Item, Template
 from protocol.trust import Chain
 from registry.feeding import Poll, Question, read_page
 from registry.followers import Followers
@@ -37,6 +38,7 @@ from registry.store.feed import FeedPage
 from registry.store.interface import STORE_FAILED, STORE_FULL, flat
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
+from registry.store.templates import template_write
 from registry.store.writes import ABSENT, ANY, Write
 from registry.templates.checking import NO_SUCH
 from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, templated, values, withdraw
@@ -606,6 +608,31 @@ def test_records_refused(
 def test_a_cursor_gives_no_right(filled: MemoryStore, enterprise: Session) -> None:
     entries, _ = payload_of(ask(enterprise, Op.RECORDS, b"88.118.1", b"88.118.10/00", 10))
     assert entries == ()
+
+
+def test_search(filled: MemoryStore, enterprise: Session) -> None:
+    items = (Item(index=2000, name="LOT", indexed=True),)
+    filled.apply([template_write(Template("88.118.1", 1, "pump", "C34", items), ABSENT)], 1)
+    filled.apply([Write(b"88.118.1/%d" % i, ANY, encode_data(1, [(2000, b"L%d" % (i % 2))])) for i in range(10, 20)], 2)
+    found: list[object] = []
+    cursor: object = None
+    while True:
+        entries, cursor = payload_of(ask(enterprise, Op.SEARCH, b"88.118.1", 2000, b"L1", cursor, 2))
+        assert isinstance(entries, tuple)
+        found += [identifier for identifier, _ in entries]
+        if cursor is None:
+            break
+    assert found == [b"88.118.1/%d" % i for i in range(11, 20, 2)]
+    for arguments, status in (
+        ((b"88.118.2", 2000, b"L1", None, 2), Status.NOT_PERMITTED),
+        ((b"88.118.1", 2000, "L1", None, True), Status.BAD_REQUEST),
+        ((b"88.118.1", True, b"L1", None, 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 0, b"L1", None, 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 2000, b"L1", b"88.118.2/1", 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 2000, b"L1", None), Status.BAD_REQUEST),
+        ((b"88..1", 2000, b"L1", None, 2), Status.BAD_IDENTIFIER),
+    ):
+        assert ask(enterprise, Op.SEARCH, *arguments).status == status
 
 
 def changes(session: Session, cursor: object, limit: int, *more: object) -> FeedPage:

@@ -403,6 +403,8 @@ def questions() -> list[Question]:
         ("fetch", "registry", Op.FETCH, ([IDENTIFIER, ABSENT],), [("shown", 0, [BODY, None]), ("no key", *no_key)]),
         ("records", "registry", Op.RECORDS, (b"88.118.32001", None, 1),
          [("a page", 0, [[[IDENTIFIER.decode(), BODY]], IDENTIFIER])]),
+        ("search", "registry", Op.SEARCH, (b"88.118.32001", 2_000, b"B2311", None, 10),
+         [("nothing found", 0, [[], None])]),
         ("changes", "registry", Op.CHANGES, (None, 100),
          [("the first page", 0, [FEED_PARTS, FEED_CURSOR, False, FEED_CURSOR])]),
         ("changes since", "registry", Op.CHANGES, (FEED_CURSOR, 100, 30_000, 3, FEED_CURSOR),
