@@ -8,11 +8,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Final, TextIO
 
+import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, key_path, language, registry_address
@@ -27,15 +26,14 @@ from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
 from registry.exporting import exported
-from registry.importing.account import PHASE_NAMES
-from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
+from registry.importing.progress_bar import ProgressBar
 from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
 from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
-from registry.value_options import read_values
+from registry.value_options import read_template_option, read_values
 
 NOT_THERE: Final = Rule(
     "command.not-there",
@@ -169,6 +167,13 @@ def import_file(
         str | None, typer.Option(help="Header of the identifiers; usual names are known.")
     ] = None,
     prefix: Annotated[str | None, typer.Option(help="Put before identifiers that are bare suffixes.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="The records follow this version of the prefix's template (VERSION with --prefix, or PREFIX/VERSION); "
+            "columns are its items, by name or index."
+        ),
+    ] = None,
     update: Annotated[bool, typer.Option(help="Also replace what is registered with other content.")] = False,
     check: Annotated[bool, typer.Option(help="Only look for rows that would be refused; write nothing.")] = False,
     format_: Annotated[
@@ -202,10 +207,11 @@ def import_file(
         check_only=check,
         language="zh" if language() == "zh" else "en",
     )
-    client = None if check else connect(registry, anchor, key, node)
+    wanted = None if template is None else read_template_option(template, prefix)
+    client = None if check and wanted is None else connect(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
     try:
-        summary = asyncio.run(_import(file, client, options, work, report))
+        summary = asyncio.run(_import(file, client, options, wanted, work, report))
     except KeyboardInterrupt:
         print(f"biaoshi: {render(INTERRUPTED.name, {}, options.language)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
@@ -262,11 +268,18 @@ async def _update(client: RegistryClient, identifier: bytes, values: bytes, vers
 
 
 async def _import(
-    file: Path, client: RegistryClient | None, options: ImportOptions, work: Path | None, report: Path | None
+    file: Path,
+    client: TemplateClient | None,
+    options: ImportOptions,
+    wanted: tuple[str, int] | None,
+    work: Path | None,
+    report: Path | None,
 ) -> Summary:
     async with contextlib.AsyncExitStack() as stack:
         sink = await stack.enter_async_context(client) if client else None
-        bar = stack.enter_context(_ProgressBar(options.language))
+        if sink is not None and wanted is not None:
+            options = msgspec.structs.replace(options, template=await sink.template(*wanted))
+        bar = stack.enter_context(ProgressBar(options.language))
         return await run_import(
             file, sink, options, work_directory=work, report_path=report, progress=bar.show, notice=bar.say
         )
@@ -278,46 +291,6 @@ async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None
             async for identifier, record in client.records(prefix):
                 if record.state is State.ACTIVE:
                     file.write(json.dumps(exported(identifier, record), ensure_ascii=False) + "\n")
-
-
-class _ProgressBar:
-    """Shows an import's progress on standard error: a bar with rate and remaining time at a terminal, otherwise a
-    line now and then."""
-
-    def __init__(self, language: str) -> None:
-        self._names = PHASE_NAMES[language]
-        rows, self._refused = ("行", "拒绝 {:,}") if language == "zh" else ("rows", "{:,} refused")
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn(f"{{task.fields[rows]:,}} {rows}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-            TextColumn("{task.fields[refused]}"), console=Console(stderr=True),
-        )  # fmt: skip
-        self._task: Any = None
-        self._phase = ""
-
-    def __enter__(self) -> _ProgressBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def say(self, sentence: str) -> None:
-        """A sentence above the bar."""
-        self._progress.console.print(sentence, markup=False, highlight=False)
-
-    def show(self, report: Report) -> None:
-        """Bring the bar up to date."""
-        if report.phase != self._phase:
-            self._phase = report.phase
-            name = self._names.get(report.phase, report.phase)
-            self._task = self._progress.add_task(name, total=report.total or None, rows=0, rate="", refused="")
-        task = next(one for one in self._progress.tasks if one.id == self._task)
-        rate = f"{report.rows / task.elapsed:,.0f}/s" if task.elapsed and task.elapsed > 0.5 else ""
-        refused = self._refused.format(report.refused) if report.refused else ""
-        self._progress.update(
-            self._task, completed=report.done, total=report.total or None, rows=report.rows, rate=rate, refused=refused
-        )
 
 
 _CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"

@@ -36,7 +36,7 @@ class BatchMapping:
         self._width = mapping.width
         self._at = plan.identifier_position
         self._identifier = mapping.identifier
-        self._closed = bool(plan.nameless) or not plan.columns
+        self._closed = bool(plan.nameless) or not plan.columns or plan.template is not None
         # The encoding of a row with empty data, cut where the sizes of the data stand.
         empty = [encode_plain_values([(column.index, column.type, b"")]) for column in plan.columns]
         heads = [one[1:-2] for one in empty]
