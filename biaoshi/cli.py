@@ -221,7 +221,7 @@ def status(
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
 biaoshi.custody.cli.add_commands(app)
-app.add_typer(registry.templates.cli.app, name="template")
+registry.templates.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
 app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")

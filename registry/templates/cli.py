@@ -32,6 +32,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def add_commands(into: typer.Typer) -> None:
+    """Put this module's commands into ``into``."""
+    into.add_typer(app, name="template")
+
+
 Prefix = Annotated[str, typer.Argument(help="The prefix whose template it is, for example 88.118.32001.")]
 Version = Annotated[int, typer.Argument(min=1, max=MAX_TEMPLATE_VERSION, help="Its version.")]
 

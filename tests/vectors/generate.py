@@ -57,6 +57,7 @@ from protocol.status import Status
 from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
+from tests.vectors import templating
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -409,6 +410,7 @@ def questions() -> list[Question]:
          [("refused", *failure(Refused(USED_NUMBER, Status.CONFLICT, sequence=1, last=1, end=NOW)))]),
         ("statistics", "registry", Op.STATISTICS, (2, ENTERPRISE.prefix.encode(), 0, NOW, None, 10),
          [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
+        *templating.questions(),
     ]  # fmt: skip
 
 
@@ -667,6 +669,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "merkle.json": merkle,
     "statements.json": statements,
     "receipt.json": receipt,
+    "templates.json": templating.templates,
 }
 
 
