@@ -19,6 +19,7 @@ from config.process import settle_collector
 from protocol.address import parse_address
 from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
+from protocol.kept import encode_data
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
@@ -33,7 +34,7 @@ from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
 from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
-from registry.value_options import read_template_option, read_values
+from registry.value_options import read_items, read_template_option, read_values
 
 NOT_THERE: Final = Rule(
     "command.not-there",
@@ -88,6 +89,14 @@ Values = Annotated[
     ),
 ]
 Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--template",
+        min=1,
+        help="The record follows this version of its prefix's template: -v ITEM=DATA. Times and rights are its own.",
+    ),
+]
 Restricted = Annotated[bool, typer.Option("--restricted", help="Values are not for the public.")]
 
 
@@ -108,9 +117,10 @@ def add_commands(app: typer.Typer) -> None:
 
 def register(
     identifier: Annotated[str, typer.Argument(help="The identifier, for example 88.118.32001/P0000000123456.")],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
     key: KeyOption = None,
@@ -120,15 +130,17 @@ def register(
 
     注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(normal_text(identifier), ABSENT, _encoded(value, ttl, restricted))
-    asyncio.run(_write_one(connect(registry, anchor, key, node), write))
+    name = normal_text(identifier)
+    values = _encoded(value, ttl, restricted) if template is None else None
+    asyncio.run(_register(connect(registry, anchor, key, node), name, values, value, template))
 
 
 def update(
     identifier: Annotated[str, typer.Argument(help="A registered identifier.")],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     if_version: Annotated[int | None, typer.Option(min=1, help="Only if the record has this version.")] = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
@@ -139,8 +151,9 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    values = _encoded(value, ttl, restricted)
-    asyncio.run(_update(connect(registry, anchor, key, node), normal_text(identifier), values, if_version))
+    name = normal_text(identifier)
+    values = _encoded(value, ttl, restricted) if template is None else None
+    asyncio.run(_update(connect(registry, anchor, key, node), name, values, value, template, if_version))
 
 
 def delete(
@@ -155,7 +168,7 @@ def delete(
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
     writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
-    asyncio.run(_write_one(connect(registry, anchor, key, node), *writes))
+    asyncio.run(_withdraw(connect(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -239,9 +252,28 @@ def export(
 # What they do ---------------------------------------------------------------------------------------------
 
 
-async def _write_one(client: RegistryClient, *writes: Write) -> None:
+async def _register(
+    client: TemplateClient, identifier: bytes, values: bytes | None, texts: list[str], template: int | None
+) -> None:
     async with client:
-        results = await client.write_each(writes)
+        if template is not None:
+            values = await _following(client, identifier, texts, template)
+        await _write(client, Write(identifier, ABSENT, values))
+
+
+async def _following(client: TemplateClient, identifier: bytes, texts: list[str], version: int) -> bytes:
+    """The values of a record that follows a template, which the registry holds it against."""
+    template = await client.template(identifier.partition(b"/")[0].decode(), version)
+    return encode_data(version, read_items(texts, template))
+
+
+async def _withdraw(client: RegistryClient, writes: list[Write]) -> None:
+    async with client:
+        await _write(client, *writes)
+
+
+async def _write(client: RegistryClient, *writes: Write) -> None:
+    results = await client.write_each(writes)
     for write, result in zip(writes, results, strict=True):
         identifier = write.identifier.decode()
         if result.status is Status.EXISTS:
@@ -253,8 +285,17 @@ async def _write_one(client: RegistryClient, *writes: Write) -> None:
         print(f"{identifier}  version {result.version}{note}")
 
 
-async def _update(client: RegistryClient, identifier: bytes, values: bytes, version: int | None) -> None:
+async def _update(
+    client: TemplateClient,
+    identifier: bytes,
+    values: bytes | None,
+    texts: list[str],
+    template: int | None,
+    version: int | None,
+) -> None:
     async with client:
+        if template is not None:
+            values = await _following(client, identifier, texts, template)
         if version is None:
             [record] = await client.fetch([identifier])
             if record is None or record.state is not State.ACTIVE:

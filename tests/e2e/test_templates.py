@@ -54,6 +54,19 @@ def test_life_of_a_template(node: Node, tmp_path: Path) -> None:
     (tmp_path / "rows.ndjson").write_text(exported.out, "utf-8")
     assert "0 registered, 1 there already" in node.run("import", tmp_path / "rows.ndjson").out
 
+    one = ("register", "88.118.7/P3", "--template", 1)
+    assert node.run(*one, "-v", "2001=2026-02-01", "-v", "NAME=pump").out == "88.118.7/P3  version 1\n"
+    assert node.run(*one, "-v", "NAME=pump", "-v", "2001=2026-02-01").out == "88.118.7/P3  version 1 (as it was)\n"
+    changed = node.run("update", "88.118.7/P3", "--template", 1, "-v", "NAME=valve")
+    assert (changed.code, changed.out) == (0, "88.118.7/P3  version 2\n")
+    for given, said in [(("-v", "DAY=today"), "2001 DAY is 'today'"), (("-v", "X=1"), "2000 NAME, 2001 DAY"),
+                         (("-v", "DAY"), "ITEM=DATA"), ((), "2000 NAME is missing")]:  # fmt: skip
+        refused = node.run(*one, *given)
+        assert refused.code == Exit.BAD_INPUT
+        assert said in refused.err
+    assert "no template of version 9" in node.run("register", "88.118.7/P4", "--template", 9, "-v", "NAME=x").err
+    assert "at least one value" in node.run("register", "88.118.7/P4").err
+
     gone = node.run("template", "disable", "88.118.7", 1, "DAY", "2003")
     assert gone.out == "1  pump  NAME DAY (disabled) PAGE COST (disabled)\n", gone.err
     assert json.loads(node.run("resolve", "88.118.7/P1", "--json").out)["values"] == values

@@ -10,22 +10,24 @@ import msgpack
 import pytest
 
 from protocol.computed import ComputedText
-from protocol.errors import BiaoshiError, RecordError
+from protocol.errors import BiaoshiError, RecordError, Rule
 from protocol.kept import read_data
 from protocol.messages import Op
 from protocol.patterns import compile_pattern
 from protocol.templated import Checker
-from protocol.templates import Problems, check_template, encode_template, read_template
+from protocol.templates import Item, Problems, check_template, encode_template, read_template
 from registry.rights import Rights
 from registry.session import Session
 from registry.store.memory import MemoryStore
 from resolver.answering import Answerer
+from tests.protocol.documentation import PAGE
 from tests.protocol.test_operations import OPERATIONS, request, response
 from tests.vectors.actors import NOW
 from tests.vectors.generate import FACTS, WRITER
 from tests.vectors.load import load
 
 VECTORS = load("templates")
+TEXT = PAGE.read_text(encoding="utf-8")
 PUMP = bytes.fromhex(VECTORS["templates"][0]["bytes"])
 
 
@@ -127,6 +129,15 @@ def test_patterns_that_are_refused(vector: Any) -> None:
     with pytest.raises(BiaoshiError) as caught:
         compile_pattern(vector["pattern"])
     assert caught.value.rule.name == vector["rule"]
+
+
+def test_the_document_names_what_there_is() -> None:
+    named = set(re.findall(r"`((?:template|pattern|computed)\.[a-z-]+)`", TEXT))
+    assert len(named) > 4
+    assert named <= set(Rule.known)
+    item = re.search(r"item     = \[([^\]]*)\]", TEXT)
+    assert item is not None
+    assert [name.strip().replace(" ", "_") for name in item.group(1).split(",")] == list(Item.__struct_fields__)
 
 
 # What registry and resolver say ----------------------------------------------------------------------
