@@ -111,6 +111,14 @@ class FollowingRows:
         self._checker.check_data(data, len(encoded))
         return encoded
 
+    def fits(self, identifiers: Sequence[bytes], columns: Iterable[tuple[int, Sequence[bytes]]]) -> bool:
+        """Whether many rows follow the template, given as their identifiers and, by index, their columns without a gap,
+        in which all that is required is."""
+        # What stands between two that begin alike, in order of bytes, begins so too.
+        if not min(identifiers).startswith(self._begin) or not max(identifiers).startswith(self._begin):
+            return False
+        return all(self._checker.fits(index, data) for index, data in columns)
+
 
 def _plain(name: str) -> str:
     return tidy(name).casefold()

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import InvalidInput
 from protocol.kept import encode_data, read_data
 from protocol.templates import Item, Template
 from registry.importing import ImportOptions, MappingError
+from registry.importing.batch_mapping import BatchMapping
 from registry.importing.columns import plan_columns
 from registry.importing.mapping import TableMapping
+from registry.importing.sorting import element_of
 from tests.registry.importing.fakes import FakeRegistry, importing, read_report, write_lines
 
 PUMP: Final = Template("88.118.1", 3, "泵", "C34", (
@@ -152,3 +156,33 @@ def test_lines_as_an_export_writes_them(tmp_path: Path, template: Template | Non
     assert found["88.118.1/b"] == encode_data(9, data)  # the registry has to know that one
     assert set(found) == {f"88.118.1/{one}" for one in "abc"}
     assert refused == ["import.bad-json"] * 4
+
+
+# Many rows at once -----------------------------------------------------------------------------------
+
+CELLS: Final = st.tuples(
+    st.sampled_from(["P1", "P22", "88.118.1/P3", "88.118.2/P1", "泵"]),
+    st.sampled_from(["B7", "批次", "", "x" * 300]),
+    st.sampled_from(["pump", "泵", "much too long", ""]),
+    st.sampled_from(["2026-01-31", "today", ""]),
+)
+
+
+@given(st.lists(CELLS, min_size=1, max_size=4), st.sampled_from(["88.118.1", "88.118.2"]))
+def test_many_rows_are_what_each_would_be(rows: list[tuple[str, ...]], prefix: str) -> None:
+    header = ("id", "LOT", "产品名称", "DAY")  # not in the order of the items
+    plan = plan_columns(header, ImportOptions(prefix=prefix, template=PUMP))
+    table = TableMapping(plan, header, "utf-8")
+    together = BatchMapping(table).elements(2, rows)
+    if together is not None:
+        each = [table.convert(row) for row in rows]
+        assert together == [element_of(*one[:1], number, one[1]) for number, one in enumerate(each, 2)]
+
+
+def test_ordinary_rows_are_mapped_together() -> None:
+    header = ("id", "LOT", "产品名称", "DAY")
+    rows = [(f"P{n}", f"B{n}", "泵", "2026-01-31") for n in range(300)]
+    table = mapping(header)
+    expected = [element_of(identifier, n, values) for n, (identifier, values) in enumerate(map(table.convert, rows), 2)]
+    assert BatchMapping(table).elements(2, rows) == expected
+    assert BatchMapping(table).elements(2, [*rows, ("P", "B", "泵", "31.1.2026")]) is None
