@@ -8,7 +8,7 @@ permissions. Items that are not for everybody are left out without a trace.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Final
 
@@ -139,6 +139,10 @@ class Checker:
             problems.append(InvalidInput(NO_VALUES))
         if problems:
             raise Problems(problems, NOT_FOLLOWED, version=self._version)
+
+    def fits(self, index: int, many: Iterable[bytes]) -> bool:
+        """Whether all these data are right for the item of an index."""
+        return not any(map(self._items[index].fault, many))
 
 
 class _ItemCheck:

@@ -8,11 +8,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Final, TextIO
 
+import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.keyfiles import read_anchor, read_writer_key
 from config.options import AnchorOption, KeyOption, Node, RegistryOption
@@ -21,6 +20,7 @@ from config.process import settle_collector
 from protocol.address import parse_address
 from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
+from protocol.kept import encode_data
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
@@ -28,15 +28,14 @@ from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
 from registry.exporting import exported
-from registry.importing.account import PHASE_NAMES
-from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
+from registry.importing.progress_bar import ProgressBar
 from registry.importing.rules import INTERRUPTED
 from registry.store.writes import ABSENT, Write
 from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
-from registry.value_options import read_values
+from registry.value_options import read_items, read_template_option, read_values
 
 NOT_THERE: Final = Rule(
     "command.not-there",
@@ -75,6 +74,14 @@ Values = Annotated[
     ),
 ]
 Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--template",
+        min=1,
+        help="The record follows this version of its prefix's template: -v ITEM=DATA. Times and rights are its own.",
+    ),
+]
 Restricted = Annotated[bool, typer.Option("--restricted", help="Values are not for the public.")]
 
 
@@ -95,9 +102,10 @@ def add_commands(app: typer.Typer) -> None:
 
 def register(
     identifier: Annotated[str, typer.Argument(help="The identifier, for example 88.118.32001/P0000000123456.")],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
     key: KeyOption = None,
@@ -107,15 +115,17 @@ def register(
 
     注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(normal_text(identifier), ABSENT, _encoded(value, ttl, restricted))
-    asyncio.run(_write_one(connect(registry, anchor, key, node), write))
+    name = normal_text(identifier)
+    values = _encoded(value, ttl, restricted) if template is None else None
+    asyncio.run(_register(connect(registry, anchor, key, node), name, values, value, template))
 
 
 def update(
     identifier: Annotated[str, typer.Argument(help="A registered identifier.")],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     if_version: Annotated[int | None, typer.Option(min=1, help="Only if the record has this version.")] = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
@@ -126,8 +136,9 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    values = _encoded(value, ttl, restricted)
-    asyncio.run(_update(connect(registry, anchor, key, node), normal_text(identifier), values, if_version))
+    name = normal_text(identifier)
+    values = _encoded(value, ttl, restricted) if template is None else None
+    asyncio.run(_update(connect(registry, anchor, key, node), name, values, value, template, if_version))
 
 
 def delete(
@@ -142,7 +153,7 @@ def delete(
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
     writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
-    asyncio.run(_write_one(connect(registry, anchor, key, node), *writes))
+    asyncio.run(_withdraw(connect(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -154,6 +165,13 @@ def import_file(
         str | None, typer.Option(help="Header of the identifiers; usual names are known.")
     ] = None,
     prefix: Annotated[str | None, typer.Option(help="Put before identifiers that are bare suffixes.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="The records follow this version of the prefix's template (VERSION with --prefix, or PREFIX/VERSION); "
+            "columns are its items, by name or index."
+        ),
+    ] = None,
     update: Annotated[bool, typer.Option(help="Also replace what is registered with other content.")] = False,
     check: Annotated[bool, typer.Option(help="Only look for rows that would be refused; write nothing.")] = False,
     format_: Annotated[
@@ -187,10 +205,11 @@ def import_file(
         check_only=check,
         language="zh" if language() == "zh" else "en",
     )
-    client = None if check else connect(registry, anchor, key, node)
+    wanted = None if template is None else read_template_option(template, prefix)
+    client = None if check and wanted is None else connect(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
     try:
-        summary = asyncio.run(_import(file, client, options, work, report))
+        summary = asyncio.run(_import(file, client, options, wanted, work, report))
     except KeyboardInterrupt:
         print(f"biaoshi: {render(INTERRUPTED.name, {}, options.language)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
@@ -218,9 +237,28 @@ def export(
 # What they do ---------------------------------------------------------------------------------------------
 
 
-async def _write_one(client: RegistryClient, *writes: Write) -> None:
+async def _register(
+    client: TemplateClient, identifier: bytes, values: bytes | None, texts: list[str], template: int | None
+) -> None:
     async with client:
-        results = await client.write_each(writes)
+        if template is not None:
+            values = await _following(client, identifier, texts, template)
+        await _write(client, Write(identifier, ABSENT, values))
+
+
+async def _following(client: TemplateClient, identifier: bytes, texts: list[str], version: int) -> bytes:
+    """The values of a record that follows a template, which the registry holds it against."""
+    template = await client.template(identifier.partition(b"/")[0].decode(), version)
+    return encode_data(version, read_items(texts, template))
+
+
+async def _withdraw(client: RegistryClient, writes: list[Write]) -> None:
+    async with client:
+        await _write(client, *writes)
+
+
+async def _write(client: RegistryClient, *writes: Write) -> None:
+    results = await client.write_each(writes)
     for write, result in zip(writes, results, strict=True):
         identifier = write.identifier.decode()
         if result.status is Status.EXISTS:
@@ -232,8 +270,17 @@ async def _write_one(client: RegistryClient, *writes: Write) -> None:
         print(f"{identifier}  version {result.version}{note}")
 
 
-async def _update(client: RegistryClient, identifier: bytes, values: bytes, version: int | None) -> None:
+async def _update(
+    client: TemplateClient,
+    identifier: bytes,
+    values: bytes | None,
+    texts: list[str],
+    template: int | None,
+    version: int | None,
+) -> None:
     async with client:
+        if template is not None:
+            values = await _following(client, identifier, texts, template)
         if version is None:
             [record] = await client.fetch([identifier])
             if record is None or record.state is not State.ACTIVE:
@@ -247,11 +294,18 @@ async def _update(client: RegistryClient, identifier: bytes, values: bytes, vers
 
 
 async def _import(
-    file: Path, client: RegistryClient | None, options: ImportOptions, work: Path | None, report: Path | None
+    file: Path,
+    client: TemplateClient | None,
+    options: ImportOptions,
+    wanted: tuple[str, int] | None,
+    work: Path | None,
+    report: Path | None,
 ) -> Summary:
     async with contextlib.AsyncExitStack() as stack:
         sink = await stack.enter_async_context(client) if client else None
-        bar = stack.enter_context(_ProgressBar(options.language))
+        if sink is not None and wanted is not None:
+            options = msgspec.structs.replace(options, template=await sink.template(*wanted))
+        bar = stack.enter_context(ProgressBar(options.language))
         return await run_import(
             file, sink, options, work_directory=work, report_path=report, progress=bar.show, notice=bar.say
         )
@@ -263,46 +317,6 @@ async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None
             async for identifier, record in client.records(prefix):
                 if record.state is State.ACTIVE:
                     file.write(json.dumps(exported(identifier, record), ensure_ascii=False) + "\n")
-
-
-class _ProgressBar:
-    """Shows an import's progress on standard error: a bar with rate and remaining time at a terminal, otherwise a
-    line now and then."""
-
-    def __init__(self, language: str) -> None:
-        self._names = PHASE_NAMES[language]
-        rows, self._refused = ("行", "拒绝 {:,}") if language == "zh" else ("rows", "{:,} refused")
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn(f"{{task.fields[rows]:,}} {rows}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-            TextColumn("{task.fields[refused]}"), console=Console(stderr=True),
-        )  # fmt: skip
-        self._task: Any = None
-        self._phase = ""
-
-    def __enter__(self) -> _ProgressBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def say(self, sentence: str) -> None:
-        """A sentence above the bar."""
-        self._progress.console.print(sentence, markup=False, highlight=False)
-
-    def show(self, report: Report) -> None:
-        """Bring the bar up to date."""
-        if report.phase != self._phase:
-            self._phase = report.phase
-            name = self._names.get(report.phase, report.phase)
-            self._task = self._progress.add_task(name, total=report.total or None, rows=0, rate="", refused="")
-        task = next(one for one in self._progress.tasks if one.id == self._task)
-        rate = f"{report.rows / task.elapsed:,.0f}/s" if task.elapsed and task.elapsed > 0.5 else ""
-        refused = self._refused.format(report.refused) if report.refused else ""
-        self._progress.update(
-            self._task, completed=report.done, total=report.total or None, rows=report.rows, rate=rate, refused=refused
-        )
 
 
 _CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"

@@ -28,6 +28,9 @@ _SHOWN_BYTES: Final = 200
 VALUES: Final = "values"
 """The key whose list holds the values of a line in the whole shape."""
 
+TEMPLATE: Final = "template"
+"""The key beside it, with the version of the template that they follow."""
+
 decode_object: Final = msgspec.json.Decoder(dict[str, object], float_hook=str).decode
 """One line to an object. Numbers with a point or an exponent stay the text that they were."""
 
@@ -89,7 +92,8 @@ class NdjsonSource:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 reason = str(error)
             else:
-                return tuple(key for key in row if key != VALUES or not isinstance(row[key], list))
+                whole = {VALUES, TEMPLATE} if isinstance(row.get(VALUES), list) else set()
+                return tuple(key for key in row if key not in whole)
             if self._done > SAMPLE_BYTES:
                 raise InvalidInput(rules.NO_HEADER, path=str(self.path), reason=reason, reason_zh=reason)
         raise faults[0] if faults else no_text(self.path)

@@ -70,11 +70,18 @@ class Expanders:
         return self.answered(identifier, body) if is_templated(split_body(body).values) else public_body(body)
 
     def refresh(self) -> bool:
-        """Forget the templates whose records are not as they were; whether there are such."""
-        changed = [key for key, (body, _) in self._known.items() if self._body(*key) != body]
+        """Forget the templates whose records are not as they were, or cannot be read any more; whether there are
+        such."""
+        changed = [key for key, (body, _) in self._known.items() if not self._is(*key, body)]
         for key in changed:
             del self._known[key]
         return bool(changed)
+
+    def _is(self, prefix: bytes, version: int, body: bytes) -> bool:
+        try:
+            return self._body(prefix, version) == body
+        except StoreError:  # it is said to those who ask for what follows it, and to nobody else
+            return False
 
     def _learn(self, identifier: bytes, version: int) -> tuple[bytes, Expander]:
         prefix = identifier.partition(b"/")[0]

@@ -57,6 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
 Prefix = Annotated[str, typer.Argument(help="The prefix whose template it is, for example 88.118.32001.")]
 Version = Annotated[int, typer.Argument(min=1, max=MAX_TEMPLATE_VERSION, help="Its version.")]
 

@@ -18,11 +18,13 @@ from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVeri
 from protocol.exchange import Exchange, Reply
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import Identifier, normal, normal_prefix, parse
+from protocol.kept import decode_kept, encode_data, is_templated, read_data
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import Op, read_request, read_response, refusal
 from protocol.receipts import verify_receipt
 from protocol.records import (
     MAX_RECORD_BYTES,
+    State,
     check_values,
     decode_body,
     encode_body,
@@ -35,6 +37,8 @@ from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
+from protocol.templated import Checker, Expander
+from protocol.templates import check_template, encode_template, most_added, read_template
 from registry.feeding import read_page
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
@@ -43,6 +47,7 @@ from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
 from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
+from tests.vectors.templating import PUMP
 
 Judge = Callable[[bytes], None]
 Value = TypeVar("Value")
@@ -198,6 +203,34 @@ def judge_values(data: bytes) -> None:
         assert permissions == {value.index: value.permissions for value in values}
 
 
+def judge_data(data: bytes) -> None:
+    """Data that follow a template are kept as they came; what is right by the template has an answer of its values."""
+    found = attempt(read_data, data, RecordError)
+    assert is_templated(data) or isinstance(found, BiaoshiError)
+    if isinstance(found, BiaoshiError):
+        return
+    assert encode_data(*found) == data
+    assert decode_kept(encode_body(7, State.ACTIVE, 1, data))[4:] == (found[0], tuple(found[1]))
+    if not isinstance(attempt(Checker(PUMP).check, data, RecordError), BiaoshiError):
+        values = Expander(PUMP).values(found[1], IDENTIFIER)
+        record = decode_body(encode_body(7, State.ACTIVE, 1, values))
+        assert len(values) <= MAX_RECORD_BYTES
+        assert all(value.public for value in record.values)
+        assert {value.index for value in record.values} <= {index for index, _ in found[1]} | {2_002}
+
+
+def judge_template(data: bytes) -> None:
+    """A template that was read is the same when it is written; one that is usable checks and expands."""
+    template = attempt(read_template, data, RecordError)
+    if isinstance(template, BiaoshiError):
+        return
+    assert read_template(encode_template(template)) == template
+    if attempt(check_template, template, RecordError) is None:  # type: ignore[arg-type]
+        attempt(Checker(template).check, encode_data(template.version, []), RecordError)
+        values = Expander(template).values([], b"8/" + b"%" * (MAX_IDENTIFIER_BYTES - 2))
+        assert len(values) <= most_added(template) <= MAX_RECORD_BYTES
+
+
 # Statements and receipts ---------------------------------------------------------------------------------
 
 
@@ -317,6 +350,8 @@ JUDGES: Final[dict[str, Judge]] = {
     "identifier": judge_identifier,
     "body": judge_body,
     "values": judge_values,
+    "data": judge_data,
+    "template": judge_template,
     "page": judge_page,
     "delegation": judge_delegation,
     "online_key": judge_online_key,

@@ -64,7 +64,7 @@ from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_P
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
 from registry.store.history import FORGOTTEN
-from tests.vectors import delegating, relaying
+from tests.vectors import delegating, relaying, templating
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -425,6 +425,7 @@ def questions() -> list[Question]:
          [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
         *delegating.questions(),
         *relaying.questions(),
+        *templating.questions(),
     ]  # fmt: skip
 
 
@@ -744,6 +745,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "merkle.json": merkle,
     "statements.json": statements,
     "receipt.json": receipt,
+    "templates.json": templating.templates,
 }
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,7 @@ from registry.store.lmdb.layout import (
 )
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.templates import template_identifier, template_write
 from registry.store.writes import ABSENT, ANY, Write
 from tests.registry.processes import expect_line, running
 from tests.registry.store import other_process
@@ -59,6 +61,8 @@ from tests.registry.store.builders import (
     product,
     put,
     revoke,
+    template,
+    templated,
     values,
     withdraw,
 )
@@ -786,3 +790,28 @@ def test_a_dictionary_that_is_lost(path: Path) -> None:
     assert refusal(lambda: store.apply([put("88.1/new")], 2)).rule is STORE_FAILED
     assert store.counts().changes == 1_000
     store.close()
+
+
+def test_a_damaged_template_hurts_only_what_follows_it(path: Path) -> None:
+    """Whoever has expanded by it before looks at it again, and says so to those who ask for such a record."""
+    with closing(LmdbStore(path)) as store:
+        store.apply([template_write(template(), ABSENT), put("88.1/x", templated()), put("88.1/y")], 1)
+        for cache_bytes in (0, 1 << 20):
+            reader = LmdbReader(path, store._tables, cache_bytes=cache_bytes)
+            whole = reader.get(b"88.1/x")
+            assert whole is not None
+            reader.rest()
+            with store._tables.env.begin(write=True, db=store._tables.records) as txn:
+                key = store._reader.key_of(template_identifier("88.1", 1))
+                good = txn.get(key)
+                txn.put(key, b"\xc1\x00")
+            store.apply([template_write(template(version=9, page=str(cache_bytes)), ANY)], 2)  # so that it is noticed
+            for _ in range(2):
+                with pytest.raises(StoreError, match="damaged"):
+                    reader.get(b"88.1/x")
+                assert reader.get(b"88.1/y") == store.find(b"88.1/y")
+                reader.rest()
+            with store._tables.env.begin(write=True, db=store._tables.records) as txn:
+                txn.put(key, good)
+            assert reader.get(b"88.1/x") == whole
+            reader.rest()
