@@ -24,7 +24,7 @@ from protocol.limits import CLOCK_TOLERANCE_MS, MAX_MESSAGE_BYTES
 from protocol.messages import Op, read_request, read_response
 from protocol.seals import leaf, read_seal
 from protocol.status import Status
-from protocol.trust import CLOCK, Verifier
+from protocol.trust import CLOCK_AHEAD, Verifier
 
 MALFORMED: Final = Rule(
     "relay.malformed",
@@ -73,7 +73,7 @@ def read_relayed(
         shown, wanted = asked.decode("utf-8", "replace"), identifier.decode("utf-8", "replace")
         raise NotVerified(OTHER_QUESTION, found=shown, asked=wanted)
     if seal.time > now_ms + CLOCK_TOLERANCE_MS:
-        raise NotVerified(CLOCK, seconds=(seal.time - now_ms) // 1000, limit=CLOCK_TOLERANCE_MS // 1000)
+        raise NotVerified(CLOCK_AHEAD, seconds=(seal.time - now_ms) // 1000, limit=CLOCK_TOLERANCE_MS // 1000)
     proof = verifier.check_then(seal, leaf(evidence.request, evidence.response))
     answer = read_answer(asked, response.status, response.payload, proof)
     age = max(0, now_ms - seal.time)

@@ -41,6 +41,9 @@ BAD_CHECK: Final = Rule(
     "“{zone}”的服务器未说明是否仍授权“{child}”",
 )
 
+_AS_IT_SHOULD: Final = frozenset({Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.REFERRAL})
+"""What a server of the zone answers that does its work."""
+
 POLL_S: Final = 0.05
 """Where all servers of a zone rest: how often it is looked whether one has been found to be back."""
 
@@ -87,6 +90,7 @@ class Iteration:
         self.upstream = Upstream(verifier, open_, most)
         self._finding: dict[tuple[str, str], asyncio.Future[None]] = {}  # by zone and prefix
         self._answers_itself: dict[tuple[str, str], int] = {}  # until when that is taken for granted
+        self._probing: set[asyncio.Task[None]] = set()
 
     def now(self) -> int:
         """The clock, in seconds since 1970."""
@@ -97,6 +101,8 @@ class Iteration:
 
     def close(self) -> None:
         """Close all connections."""
+        for probe in self._probing:
+            probe.cancel()
         self.upstream.close()
 
     def chain(self, prefix: str) -> Chain | None:
@@ -148,6 +154,7 @@ class Iteration:
                 else:
                     await asyncio.sleep(min(choice.wait, POLL_S))
                 continue
+            self._look_for_returning(walk, choice.server, now)
             try:
                 # Where there is no other server, impatience only does harm; unless there is an answer to fall back on.
                 patience = until - now if choice.last and not hurry else choice.patience
@@ -210,6 +217,31 @@ class Iteration:
                 self._found_out(cut, finding, answer is not None)
         self.servers.answered(cut[0], server, taken)
         return None if answer is None else Resolved(answer, reply.evidence, walk.steps, walk.dropped)
+
+    def _look_for_returning(self, walk: Walk, chosen: Address, now: float) -> None:
+        """Where a server of the zone may be back, ask it beside the one that is asked anyway."""
+        returning = self.servers.returning(walk.zone, walk.servers, chosen, now)
+        if returning is not None:
+            probe = asyncio.get_running_loop().create_task(self._probe(walk.zone, *returning, walk.key))
+            self._probing.add(probe)
+            probe.add_done_callback(self._probing.discard)
+
+    async def _probe(self, zone: str, server: Address, patience: float, key: bytes) -> None:
+        """Find out whether a server answers for a zone again; what it answers is not used."""
+        clock = time.monotonic
+        begin = clock()
+        why = self.servers.why(zone, server)
+        try:
+            reply = await self.upstream.ask(server, patience, patience, Op.RESOLVE, key, int(Ask.ALONE))
+            back = reply.proof.zone.prefix == zone and reply.status in _AS_IT_SHOULD
+        except BiaoshiError as error:
+            back, why = False, error.message()
+        except TimeoutError:  # it lives, and is too busy to answer this
+            back = False
+        if back:
+            self.servers.answered(zone, server, clock() - begin)
+        else:
+            self.servers.failed(zone, server, clock(), why)
 
     def _pass_over_resting(self, walk: Walk) -> None:
         for server in walk.servers:

@@ -101,7 +101,7 @@ class Walk:
     def __init__(
         self, key: bytes, roots: Sequence[Address], delegations: Delegations, verifier: Verifier, now: int
     ) -> None:
-        self._key = key
+        self.key = key
         self.prefix = key.partition(b"/")[0].decode()
         self._roots = tuple(roots)
         self._delegations = delegations
@@ -145,7 +145,7 @@ class Walk:
             return None
         if status not in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN):
             raise refusal(reply.status, reply.payload)
-        answer = read_answer(self._key, reply.status, reply.payload, reply.proof)
+        answer = read_answer(self.key, reply.status, reply.payload, reply.proof)
         self._step(server, seconds, status.label)
         revoked = self._delegations.revoked_by(self.zone, self.prefix)
         if revoked is not None:

@@ -119,6 +119,26 @@ def test_a_living_server_comes_before_one_that_has_failed() -> None:
     assert chosen(servers, 10.0) == FAR, "also when the rest of the other is over"
 
 
+def test_whether_it_is_back_is_found_out_beside_anothers_answer() -> None:
+    servers = Servers()
+    servers.answered(ZONE, FAR, 0.5)
+    servers.failed(ZONE, NEAR, 0.0, "lost")
+    assert servers.returning(ZONE, ALL, FAR, FIRST_REST_S - 0.01) is None, "it rests"
+    now = FIRST_REST_S
+    returning = servers.returning(ZONE, ALL, FAR, now)
+    assert returning is not None
+    assert returning[0] == NEAR
+    assert servers.returning(ZONE, ALL, FAR, now) is None, "one question finds out"
+    servers.failed(ZONE, NEAR, now, "lost")
+    assert servers.returning(ZONE, ALL, FAR, now + FIRST_REST_S) is None, "it rests for longer"
+    now += 2 * FIRST_REST_S
+    assert servers.returning(ZONE, ALL, NEAR, now) is None, "it is asked anyway"
+    assert servers.returning(ZONE, ALL, FAR, now) is not None
+    servers.answered(ZONE, NEAR, 0.001)
+    assert servers.returning(ZONE, ALL, FAR, now) is None
+    assert chosen(servers, now) != FAR, "as good as new"
+
+
 def test_zones_do_not_share_their_experience() -> None:
     servers = Servers()
     servers.failed(ZONE, NEAR, 0.0, "lame")

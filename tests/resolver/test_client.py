@@ -19,6 +19,7 @@ from protocol.records import State, Value, encode_body, encode_values
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from protocol.trust import CLOCK_AHEAD, CLOCK_BEHIND
 from registry.store.memory import MemoryStore
 from resolver.client import Client, SyncClient, UnverifiedClient
 from tests.resolver.servers import ZONE, Server, ZoneKeys, filled, name, put, run, serving, url
@@ -222,8 +223,10 @@ def test_time_of_a_seal(shift_s: int, right: bool) -> None:
             if right:
                 assert (await client.resolve(name(1))).url == url(1)
                 return
-            with pytest.raises(NotVerified, match="clock"):
+            with pytest.raises(NotVerified) as caught:
                 await client.resolve(name(1))
+            assert caught.value.rule is (CLOCK_AHEAD if shift_s > 0 else CLOCK_BEHIND)
+            assert caught.value.details["seconds"] in (abs(shift_s), abs(shift_s) - 1, abs(shift_s) + 1)
 
     run(main())
 

@@ -1,0 +1,120 @@
+"""Load on a province: clients of every sort that ask without pause, and verify every answer by what was registered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple
+
+from biaoshi.topology.samples import sample
+from protocol.answers import Answer
+from protocol.errors import BiaoshiError, Refused, Unreachable
+from protocol.status import Status
+from resolver.client import Client
+from tests.faults.province import ENTERPRISES, SECONDARIES, Province
+
+PAUSE_S: Final = 0.01
+"""Between two questions of one client: the machine is to have time for the nodes."""
+
+ZONES: Final = (*SECONDARIES, *ENTERPRISES)
+
+
+def hosted(zone: str) -> str:
+    """The prefix whose sample records a node has."""
+    return f"{zone}.20000" if zone in SECONDARIES else zone
+
+
+class Asked(NamedTuple):
+    """One question: who asked, for which zone, when it was answered (seconds of the steady clock) and how long it took;
+    the node that sealed the answer, or why there is none."""
+
+    client: str
+    zone: str
+    at: float
+    seconds: float
+    by: str
+    error: BiaoshiError | None
+
+
+class Load:
+    """Clients of a province. A wrong answer ends the test; what is not answered is kept."""
+
+    def __init__(self, province: Province, seed: int) -> None:
+        self._province = province
+        self._draw = random.Random(seed)
+        self._stop = False
+        self.asked: list[Asked] = []
+        self.waits_for: object = None
+        """What the test waits for, for whoever reads why it failed."""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the block runs."""
+        address, door = self._province.address, self._province.door
+        clients = [
+            ("recursive", ZONES, [self._province.recursive], False),
+            ("recursive", ZONES, [self._province.recursive], False),
+            ("from the top", ZONES, [address("top")], False),
+            *((f"both of {zone}", (zone,), [address(f"secondary-{zone}"), door(zone)], False) for zone in SECONDARIES),
+            *((f"UDP, both of {zone}", (zone,), [address(f"secondary-{zone}"), door(zone)], True)
+              for zone in SECONDARIES[:1]),
+        ]  # fmt: skip
+        asking = [asyncio.create_task(self._ask(*one)) for one in clients]
+        try:
+            yield
+        finally:
+            self._stop = True
+            done = await asyncio.gather(*asking, return_exceptions=True)
+        for failure in done:
+            if failure is not None:
+                raise failure
+
+    async def _ask(self, name: str, zones: Sequence[str], servers: list[str], udp: bool) -> None:
+        async with Client(servers, anchor=self._province.anchor, udp=udp) as client:
+            while not self._stop:
+                await self._ask_one(client, name, self._draw.choice(zones))
+                await asyncio.sleep(PAUSE_S)
+
+    async def _ask_one(self, client: Client, name: str, zone: str) -> None:
+        number = self._draw.randrange(self._province.records)
+        present = self._draw.random() < 0.5
+        wanted = sample(hosted(zone), number)
+        # What is absent was never asked for before, so that no cache has it.
+        identifier = wanted.identifier if present else f"{wanted.identifier}-{self._draw.getrandbits(60)}"
+        begin = time.monotonic()
+        error: BiaoshiError | None = None
+        by = ""
+        try:
+            answer = await client.resolve(identifier)
+        except (Refused, Unreachable) as refusal:
+            error = refusal
+        else:
+            check(answer, identifier, wanted.url if present else None, zone)
+            by = answer.proof.key.node
+        now = time.monotonic()
+        self.asked.append(Asked(name, zone, now, now - begin, by, error))
+
+    def between(self, since: float, until: float = float("inf")) -> list[Asked]:
+        """The questions that were asked and answered in that time."""
+        return [one for one in self.asked if since <= one.at - one.seconds and one.at < until]
+
+    def told(self) -> str:
+        """What happened, for whoever reads why a test failed."""
+        failed = Counter((one.client, one.zone, str(one.error)[:160]) for one in self.asked if one.error)
+        slow = sorted(self.asked, key=lambda one: -one.seconds)[:5]
+        lines = [
+            f"{len(self.asked)} asked; waited for {self.waits_for or 'nothing'}",
+            *(f"{count} × {what}" for what, count in failed.items()),
+        ]
+        return "\n".join([*lines, *(f"{one.seconds:.2f} s: {one}" for one in slow)])
+
+
+def check(answer: Answer, identifier: str, url: str | None, zone: str) -> None:
+    """An answer is what was registered, by the zone that has it."""
+    assert answer.identifier == identifier, answer
+    assert (answer.status, answer.url) == (Status.NOT_FOUND if url is None else Status.OK, url), answer
+    assert answer.proof.zone.prefix == zone, answer

@@ -1,0 +1,140 @@
+"""Any one node of a province killed, stopped or cut off under load: no wrong answer, and no zone with a second address
+goes without one for longer than is stated. Then all is as before, without a hand."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import pytest
+
+from resolver.recursion.servers import FAILOVER_SECONDS
+from tests.faults.load import Asked, Load
+from tests.faults.province import ENTERPRISES, SECONDARIES, Province
+from tests.long import SHARE, chance, share
+
+RECORDS: Final = 5_000
+SLACK_SECONDS: Final = 2.0
+"""By how much an answer may be later on a machine that has no time."""
+
+NORMAL_SECONDS: Final = 45.0
+"""Within this a node that is back does its work again: what failed rests for 30 s at most (LONGEST_REST_S), and a
+process that died often is started every 10 s."""
+
+ALL: Final = (
+    "top",
+    "custody",
+    *(f"secondary-{one}" for one in SECONDARIES),
+    *(f"enterprise-{one}" for one in ENTERPRISES),
+)
+
+
+class Fault(NamedTuple):
+    """What happens to a node, and how that ends."""
+
+    begin: Callable[[Province, str], None]
+    end: Callable[[Province, str], None]
+
+
+FAULTS: Final = {
+    "killed": Fault(lambda province, name: province.signal(name, signal.SIGKILL), lambda province, name: None),
+    "lost": Fault(Province.lose, Province.give_back),
+    "stopped": Fault(
+        lambda province, name: province.signal(name, signal.SIGSTOP),
+        lambda province, name: province.signal(name, signal.SIGCONT),
+    ),
+    "cut off": Fault(Province.cut, Province.heal),
+    "upstream": Fault(lambda province, name: province.cut(*ALL), lambda province, name: province.heal(*ALL)),
+}
+
+
+@pytest.fixture(scope="module")
+def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
+    """One for all tests of this file: each leaves it as it was."""
+    made = Province(tmp_path_factory.mktemp("ten"), RECORDS)
+    yield made
+    made.close()
+
+
+def may_fail(name: str, fault: str) -> Callable[[Asked], bool]:
+    """What may be without an answer meanwhile: what has no other address."""
+    if fault == "upstream":
+        return lambda asked: True
+    if name == "recursive-1":
+        return lambda asked: asked.client == "recursive"
+    if name.startswith("enterprise-"):
+        return lambda asked: asked.zone == name.removeprefix("enterprise-")
+    return lambda asked: False
+
+
+async def hurt(province: Province, name: str, fault: str, seconds: float, seed: int) -> str:
+    """Do it under load; what happened, for people."""
+    load = Load(province, seed)
+    work = FAULTS[fault]
+    async with load.running():
+        await asyncio.sleep(1.0)
+        begin = time.monotonic()
+        await asyncio.to_thread(work.begin, province, name)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await asyncio.to_thread(work.end, province, name)
+        ended = time.monotonic()
+        normal = await as_before(province, load, ended)
+        await asyncio.sleep(0.5)
+    told = load.told()
+    judge(load, may_fail(name, fault), begin, ended + normal, told)
+    return f"{name} {fault} for {seconds:.1f} s: normal after {normal:.1f} s; {told}"
+
+
+async def as_before(province: Province, load: Load, since: float) -> float:
+    """Wait until every node answers for its zone again, whichever way it is asked, and the copies are level; the
+    seconds that it took."""
+    wanted = {(client, node) for client in ("recursive", "from the top") for node in ALL[2:]}
+    wanted |= {(f"both of {one}", by) for one in SECONDARIES for by in (f"secondary-{one}", "custody")}
+    async with asyncio.timeout(NORMAL_SECONDS):
+        while missing := wanted - {(one.client, one.by) for one in load.between(since)}:
+            await asyncio.sleep(0.1)
+            load.waits_for = missing
+        while not await asyncio.to_thread(province.followed):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return time.monotonic() - since
+
+
+def judge(load: Load, permitted: Callable[[Asked], bool], begin: float, end: float, told: str) -> None:
+    """Nothing failed but what was permitted, while it was; nothing with two addresses took longer than is stated."""
+    for asked in load.asked:
+        if permitted(asked):
+            assert asked.error is None or begin <= asked.at <= end, told
+        else:
+            assert asked.error is None, told
+            assert asked.seconds < FAILOVER_SECONDS + SLACK_SECONDS, told
+    assert {one.client for one in load.between(0, begin)} >= {"recursive", "from the top"}, told
+
+
+@pytest.mark.parametrize(("name", "fault"), [
+    ("secondary-88.101", "stopped"), ("secondary-88.102", "killed"), ("enterprise-88.103.20003", "cut off"),
+    ("custody", "cut off"),
+])  # fmt: skip
+def test_a_node_that_fails_for_a_moment(province: Province, name: str, fault: str) -> None:
+    print(asyncio.run(hurt(province, name, fault, 2.0, 7)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["killed", "lost", "stopped", "cut off"])
+@pytest.mark.parametrize("kind", ["top", "custody", "secondary", "enterprise", "recursive"])
+def test_any_node_fails(province: Province, kind: str, fault: str) -> None:
+    draw = chance()
+    for _ in range(share(3)):
+        name = draw.choice([one for one in province.nodes if one.startswith(kind)])
+        print(asyncio.run(hurt(province, name, fault, draw.uniform(2, 4 + 12 * SHARE), draw.getrandbits(32))))
+
+
+@pytest.mark.long
+def test_the_recursive_node_is_cut_off_from_all(province: Province) -> None:
+    draw = chance()
+    for _ in range(share(3)):
+        print(asyncio.run(hurt(province, "", "upstream", draw.uniform(2, 4 + 12 * SHARE), draw.getrandbits(32))))
