@@ -97,9 +97,8 @@ class Servers:
     def returning(
         self, zone: str, candidates: Sequence[Address], chosen: Address, now: float
     ) -> tuple[Address, float] | None:
-        """One of a zone's ``candidates`` that may be back, while ``chosen`` is asked, and for how many seconds to wait
-        for it: the question is to be put to it, too, and :meth:`answered` or :meth:`failed` to be told. None where there
-        is none."""
+        """One of a zone's ``candidates`` that may be back, while ``chosen`` is asked, and for how many seconds it is to
+        be waited for: the question is to be put to it, too, and :meth:`answered` or :meth:`failed` to be told."""
         for server in candidates:
             health = self._of(zone, server)
             if health.failures and health.rests_until <= now and server != chosen:
