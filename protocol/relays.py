@@ -41,8 +41,9 @@ OTHER_QUESTION: Final = Rule(
 TOO_OLD: Final = Rule(
     "relay.too-old",
     Status.NOT_VERIFIED,
-    "the answer is {age} s old and was to be used for {ttl} s; at most {stale} s more are permitted",
-    "应答已有 {age} 秒，有效期为 {ttl} 秒，最多允许再延长 {stale} 秒",
+    "the answer is {age} s old and was to be used for {ttl} s; at most {stale} s more are permitted. Either it was "
+    "kept for too long, or this machine's clock is ahead",
+    "应答已有 {age} 秒，有效期为 {ttl} 秒，最多允许再延长 {stale} 秒：应答被保留过久，或本机时钟偏快",
 )
 
 

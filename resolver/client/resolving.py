@@ -11,7 +11,16 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from protocol.address import Address, parse_address
 from protocol.answers import UnprovenAnswer
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, Refused, Rule, Unreachable, Unresolved
+from protocol.errors import (
+    BiaoshiError,
+    IdentifierError,
+    MessageError,
+    NotVerified,
+    Refused,
+    Rule,
+    Unreachable,
+    Unresolved,
+)
 from protocol.exchange import UnprovenReply
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import MAX_LIST
@@ -210,10 +219,13 @@ class Resolving(ABC, Generic[AnyAnswer]):
         self, op: Op, *arguments: object, until: float | None = None
     ) -> tuple[UnprovenReply, Chain | None]:
         """Ask until somebody answers, or until the time of the call is over where this is a part of one. What is left
-        is divided among the attempts that are left, so that a server which hangs leaves some for the next."""
+        is divided among the attempts that are left, so that a server which hangs leaves some for the next. One whose
+        answer does not hold is passed over, and told of where no other has answered. Raises
+        :class:`BiaoshiError`."""
         loop = asyncio.get_running_loop()
         until = self._until() if until is None else until
         failure: Unreachable | Refused | None = None
+        lies: dict[Address, NotVerified | MessageError] = {}
         for attempt in range(self._retries + 1):
             patience = (until - loop.time()) / (self._retries + 1 - attempt)
             server = self._servers[self._turn % len(self._servers)]
@@ -230,12 +242,19 @@ class Resolving(ABC, Generic[AnyAnswer]):
                 if connection is not None:
                     connection.close()  # it hangs: whatever else waits for it is better asked anew
                 continue
+            except (NotVerified, MessageError) as error:
+                lies[server] = error
+                if len(lies) == len(self._open):
+                    raise
+                continue
             except Unreachable as error:
                 failure = error
                 continue
             if Status.named(reply.status) not in BUSY:
                 return reply, connection.chain
             failure = refusal(reply.status, reply.payload)
+        for lie in lies.values():
+            raise lie
         assert failure is not None
         raise failure
 

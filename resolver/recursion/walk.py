@@ -24,7 +24,7 @@ from protocol.messages import refusal
 from protocol.referrals import read_referral
 from protocol.statements import Delegation, read_delegation
 from protocol.status import Status
-from protocol.trust import EXPIRED, Verifier
+from protocol.trust import CLOCK_AHEAD, CLOCK_BEHIND, EXPIRED, Verifier
 from resolver.recursion.delegations import Delegations
 
 
@@ -73,6 +73,19 @@ DOWN: Final = _rule(
     "no server of '{zone}' has answered as it should ({reason}); asked: {chain}",
     "“{zone}”没有服务器正确应答（{reason}）；查询路径：{chain}",
 )
+AHEAD: Final = _rule(
+    "clock-ahead",
+    "the seals of '{zone}' are {seconds} s ahead of the resolver's clock: that zone's clock is ahead, or the "
+    "resolver's is behind; asked: {chain}",
+    "“{zone}”的签章时间比解析节点的时钟超前 {seconds} 秒：该区域的时钟偏快，或解析节点的时钟偏慢；查询路径：{chain}",
+)
+BEHIND: Final = _rule(
+    "clock-behind",
+    "the seals of '{zone}' are {seconds} s behind the resolver's clock: that zone's clock is behind, or the "
+    "resolver's is ahead; asked: {chain}",
+    "“{zone}”的签章时间比解析节点的时钟落后 {seconds} 秒：该区域的时钟偏慢，或解析节点的时钟偏快；查询路径：{chain}",
+)
+_CLOCKS: Final = {CLOCK_AHEAD: AHEAD, CLOCK_BEHIND: BEHIND}
 RESTING: Final = _rule(
     "resting", "{server} is left alone for a while after: {reason}", "{server} 因故暂停查询：{reason}"
 )
@@ -251,6 +264,9 @@ class Walk:
         error = self._failures.get(zone)
         if isinstance(error, Unresolved):
             return error
+        if error is not None and error.rule in _CLOCKS:
+            seconds = error.details["seconds"]
+            return Unresolved(_CLOCKS[error.rule], zone=zone, seconds=seconds, chain=self.chain)
         reason = error.message() if error is not None else "-"
         return Unresolved(DOWN, zone=zone, reason=reason, chain=self.chain)
 

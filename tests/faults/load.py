@@ -28,6 +28,29 @@ def hosted(zone: str) -> str:
     return f"{zone}.20000" if zone in SECONDARIES else zone
 
 
+class Who(NamedTuple):
+    """A client: what it is called, for which zones it asks, whom, and by what. ``trusting``: it believes the recursive
+    node."""
+
+    name: str
+    zones: Sequence[str]
+    servers: Sequence[str]
+    udp: bool = False
+    trusting: bool = False
+
+
+def everybody(province: Province) -> list[Who]:
+    """Clients of every sort."""
+    address, door = province.address, province.door
+    both = {zone: (address(f"secondary-{zone}"), door(zone)) for zone in SECONDARIES}
+    return [
+        *[Who("recursive", ZONES, [province.recursive])] * 2,
+        Who("from the top", ZONES, [address("top")]),
+        *(Who(f"both of {zone}", [zone], servers) for zone, servers in both.items()),
+        Who("by datagram", SECONDARIES[:1], both[SECONDARIES[0]], udp=True),
+    ]
+
+
 class Asked(NamedTuple):
     """One question: who asked, for which zone, when it was answered (seconds of the steady clock) and how long it took;
     the node that sealed the answer, or why there is none."""
@@ -52,18 +75,9 @@ class Load:
         """What the test waits for, for whoever reads why it failed."""
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, clients: Sequence[Who]) -> AsyncIterator[None]:
         """While the block runs."""
-        address, door = self._province.address, self._province.door
-        clients = [
-            ("recursive", ZONES, [self._province.recursive], False),
-            ("recursive", ZONES, [self._province.recursive], False),
-            ("from the top", ZONES, [address("top")], False),
-            *((f"both of {zone}", (zone,), [address(f"secondary-{zone}"), door(zone)], False) for zone in SECONDARIES),
-            *((f"UDP, both of {zone}", (zone,), [address(f"secondary-{zone}"), door(zone)], True)
-              for zone in SECONDARIES[:1]),
-        ]  # fmt: skip
-        asking = [asyncio.create_task(self._ask(*one)) for one in clients]
+        asking = [asyncio.create_task(self._ask(who)) for who in clients]
         try:
             yield
         finally:
@@ -73,13 +87,14 @@ class Load:
             if failure is not None:
                 raise failure
 
-    async def _ask(self, name: str, zones: Sequence[str], servers: list[str], udp: bool) -> None:
-        async with Client(servers, anchor=self._province.anchor, udp=udp) as client:
+    async def _ask(self, who: Who) -> None:
+        anchor = self._province.anchor_of("recursive-1") if who.trusting else self._province.anchor
+        async with Client(who.servers, anchor=anchor, udp=who.udp) as client:
             while not self._stop:
-                await self._ask_one(client, name, self._draw.choice(zones))
+                await self._ask_one(client, who, self._draw.choice(who.zones))
                 await asyncio.sleep(PAUSE_S)
 
-    async def _ask_one(self, client: Client, name: str, zone: str) -> None:
+    async def _ask_one(self, client: Client, who: Who, zone: str) -> None:
         number = self._draw.randrange(self._province.records)
         present = self._draw.random() < 0.5
         wanted = sample(hosted(zone), number)
@@ -93,10 +108,10 @@ class Load:
         except (Refused, Unreachable) as refusal:
             error = refusal
         else:
-            check(answer, identifier, wanted.url if present else None, zone)
+            check(answer, identifier, wanted.url if present else None, "" if who.trusting else zone)
             by = answer.proof.key.node
         now = time.monotonic()
-        self.asked.append(Asked(name, zone, now, now - begin, by, error))
+        self.asked.append(Asked(who.name, zone, now, now - begin, by, error))
 
     def between(self, since: float, until: float = float("inf")) -> list[Asked]:
         """The questions that were asked and answered in that time."""
@@ -118,3 +133,23 @@ def check(answer: Answer, identifier: str, url: str | None, zone: str) -> None:
     assert answer.identifier == identifier, answer
     assert (answer.status, answer.url) == (Status.NOT_FOUND if url is None else Status.OK, url), answer
     assert answer.proof.zone.prefix == zone, answer
+
+
+NORMAL_SECONDS: Final = 45.0
+"""Within this a node that is back does its work again: what failed rests for 30 s at most (LONGEST_REST_S), and a
+process that died often is started every 10 s."""
+
+
+async def as_before(province: Province, load: Load, since: float) -> float:
+    """Wait until every node answers for its zone again, whichever way it is asked, and the copies are level; the
+    seconds that it took."""
+    nodes = [*(f"secondary-{one}" for one in SECONDARIES), *(f"enterprise-{one}" for one in ENTERPRISES)]
+    wanted = {(client, node) for client in ("recursive", "from the top") for node in nodes}
+    wanted |= {(f"both of {one}", by) for one in SECONDARIES for by in (f"secondary-{one}", "custody")}
+    async with asyncio.timeout(NORMAL_SECONDS):
+        while missing := wanted - {(one.client, one.by) for one in load.between(since)}:
+            await asyncio.sleep(0.1)
+            load.waits_for = missing
+        while not await asyncio.to_thread(province.followed):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return time.monotonic() - since

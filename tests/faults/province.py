@@ -67,7 +67,7 @@ class Province:
     def __init__(self, directory: Path, records: int, keep: int = 10_000_000) -> None:
         self.directory = directory / "province"
         self.records = records
-        self._log = directory / "log"
+        self.log = directory / "log"
         base = free_base()
         self.nodes = {node.name: node for node in planned(base, records)}
         self.proxies = Proxies()
@@ -77,7 +77,7 @@ class Province:
                 stated, real = (node.host, port), (real_host(node.host), port)
                 self.lines[node.name].append(self.proxies.line(stated, real))
         arguments = [str(self.directory), base, str(records), str(keep)]
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.province", *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=CLEAN, start_new_session=True,
@@ -85,7 +85,7 @@ class Province:
         try:
             until(lambda: self._up() or self._process.poll() is not None, "the start", START_SECONDS)
             assert self._process.poll() is None, self.said()
-            self.anchor = TrustAnchor.parse(*read_anchor(self.directory / "top/anchor.toml"))
+            self.anchor = self.anchor_of("top")
             until(self.followed, "copies of all zones")
         except BaseException:
             self.close()
@@ -97,7 +97,7 @@ class Province:
 
     def said(self) -> str:
         """What the process that runs the nodes and all nodes have logged."""
-        return "".join(path.read_text("utf-8", "replace") for path in [self._log, *self.directory.glob("*/log")])
+        return "".join(path.read_text("utf-8", "replace") for path in [self.log, *self.directory.glob("*/log")])
 
     def close(self) -> None:
         """Stop all; nobody has met with anything that was not expected."""
@@ -113,6 +113,10 @@ class Province:
         """Where others ask a node."""
         node = self.nodes[name]
         return f"{node.host}:{node.resolver_port}"
+
+    def anchor_of(self, name: str) -> TrustAnchor:
+        """The anchor file of a node; that of the recursive node is its own."""
+        return TrustAnchor.parse(*read_anchor(self.directory / name / "anchor.toml"))
 
     def door(self, zone: str) -> str:
         """Where others ask the custody node for a zone."""
@@ -159,15 +163,16 @@ class Province:
     def lose(self, name: str) -> None:
         """Kill a node, and have it stay away."""
         pids = self.processes(name)
-        (self.directory / name).rename(self._lost(name))
+        (self.directory / name).rename(self.lost(name))
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
     def give_back(self, name: str) -> None:
         """Have it started again."""
-        self._lost(name).rename(self.directory / name)
+        self.lost(name).rename(self.directory / name)
 
-    def _lost(self, name: str) -> Path:
+    def lost(self, name: str) -> Path:
+        """Where the directory of a node is meanwhile."""
         return self.directory.with_name(f"lost-{name}")
 
     def status(self, name: str) -> list[dict[str, Any]]:

@@ -116,14 +116,18 @@ class Line:
         for end in self.ends:
             end.go_on()
 
+    async def reset(self) -> None:
+        """Break all connections."""
+        for end in list(self.ends):
+            end.transport.abort()
+
     async def close(self) -> None:
         """Let the address go."""
         self.loop.remove_reader(self._listening)
         self._listening.close()
         for filler in self._fillers:
             filler.close()
-        for end in list(self.ends):
-            end.transport.abort()
+        await self.reset()
         for transport in (*self.paths.values(), self._datagrams):
             if transport is not None:
                 transport.close()

@@ -6,23 +6,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import pytest
 
 from resolver.recursion.servers import FAILOVER_SECONDS
-from tests.faults.load import Asked, Load
+from tests.faults.load import ZONES, Asked, Load, Who, as_before, everybody
 from tests.faults.province import ENTERPRISES, SECONDARIES, Province
+from tests.faults.proxies import fair
 from tests.long import SHARE, chance, share
+from tests.resolver.lines import bad_weather
 
 RECORDS: Final = 5_000
 SLACK_SECONDS: Final = 2.0
 """By how much an answer may be later on a machine that has no time."""
-
-NORMAL_SECONDS: Final = 45.0
-"""Within this a node that is back does its work again: what failed rests for 30 s at most (LONGEST_REST_S), and a
-process that died often is started every 10 s."""
 
 ALL: Final = (
     "top",
@@ -74,7 +73,7 @@ async def hurt(province: Province, name: str, fault: str, seconds: float, seed: 
     """Do it under load; what happened, for people."""
     load = Load(province, seed)
     work = FAULTS[fault]
-    async with load.running():
+    async with load.running(everybody(province)):
         await asyncio.sleep(1.0)
         begin = time.monotonic()
         await asyncio.to_thread(work.begin, province, name)
@@ -88,20 +87,6 @@ async def hurt(province: Province, name: str, fault: str, seconds: float, seed: 
     told = load.told()
     judge(load, may_fail(name, fault), begin, ended + normal, told)
     return f"{name} {fault} for {seconds:.1f} s: normal after {normal:.1f} s; {told}"
-
-
-async def as_before(province: Province, load: Load, since: float) -> float:
-    """Wait until every node answers for its zone again, whichever way it is asked, and the copies are level; the
-    seconds that it took."""
-    wanted = {(client, node) for client in ("recursive", "from the top") for node in ALL[2:]}
-    wanted |= {(f"both of {one}", by) for one in SECONDARIES for by in (f"secondary-{one}", "custody")}
-    async with asyncio.timeout(NORMAL_SECONDS):
-        while missing := wanted - {(one.client, one.by) for one in load.between(since)}:
-            await asyncio.sleep(0.1)
-            load.waits_for = missing
-        while not await asyncio.to_thread(province.followed):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    return time.monotonic() - since
 
 
 def judge(load: Load, permitted: Callable[[Asked], bool], begin: float, end: float, told: str) -> None:
@@ -121,6 +106,55 @@ def judge(load: Load, permitted: Callable[[Asked], bool], begin: float, end: flo
 ])  # fmt: skip
 def test_a_node_that_fails_for_a_moment(province: Province, name: str, fault: str) -> None:
     print(asyncio.run(hurt(province, name, fault, 2.0, 7)))
+
+
+def by_datagram(province: Province) -> list[Who]:
+    """Clients that ask by datagram: an authority and its custody node, and the recursive node, believing it."""
+    zone = SECONDARIES[0]
+    both = [province.address(f"secondary-{zone}"), province.door(zone)]
+    return [
+        *[Who("both by datagram", [zone], both, udp=True)] * 2,
+        *[Who("recursive by datagram", ZONES, [province.recursive], udp=True, trusting=True)] * 2,
+    ]
+
+
+async def in_bad_weather(province: Province, seconds: float, loss: float, seed: int) -> str:
+    """Resolve by datagrams that are lost, doubled, damaged and late; what became of them."""
+    copies = bad_weather(seed, loss)
+    became: Counter[str] = Counter()
+
+    def weather(data: bytes) -> list[tuple[bytes, float]]:
+        arrives = copies(data)
+        became["lost" if not arrives else "doubled" if len(arrives) > 1 else "passed"] += 1
+        became["damaged"] += sum(copy != data for copy, _ in arrives)
+        return arrives
+
+    lines = [
+        line for name in (f"secondary-{SECONDARIES[0]}", "custody", "recursive-1") for line in province.lines[name]
+    ]
+    load = Load(province, seed)
+    for line in lines:
+        line.weather = weather
+    try:
+        async with load.running(by_datagram(province)):
+            await asyncio.sleep(seconds)
+    finally:
+        for line in lines:
+            line.weather = fair
+    assert not [asked for asked in load.asked if asked.error], load.told()
+    assert {asked.client for asked in load.asked} == {"both by datagram", "recursive by datagram"}
+    assert min(became[what] for what in ("lost", "doubled", "damaged", "passed")) > seconds, became
+    return f"{dict(became)}; {load.told()}"
+
+
+def test_datagrams_in_bad_weather(province: Province) -> None:
+    print(asyncio.run(in_bad_weather(province, 2.0, 0.2, 3)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("loss", [0.05, 0.2, 0.4])
+def test_datagrams_in_all_weathers(province: Province, loss: float) -> None:
+    print(asyncio.run(in_bad_weather(province, share(60, 5), loss, chance().getrandbits(32))))
 
 
 @pytest.mark.long

@@ -447,6 +447,20 @@ def test_another_server_takes_over(lie: Callable[[Liar, int, bytes, asyncio.Stre
     run(main())
 
 
+def test_a_server_that_lies_is_passed_over() -> None:
+    async def main() -> None:
+        thief = ZoneKeys(seed=9)
+        async with serving(keys=thief) as liar, serving() as server:
+            async with Client([liar.address, server.address], anchor=KEYS.anchor) as client:
+                for number in range(6):
+                    assert (await client.resolve(name(number))).url == url(number)
+            async with Client([liar.address, "127.0.0.1:1"], anchor=KEYS.anchor) as client:
+                with pytest.raises(NotVerified):  # the lie is told of, and not that another server is dead
+                    await client.resolve(name(1))
+
+    run(main())
+
+
 def test_refused_for_now_is_asked_again() -> None:
     def busy_at_first(liar: Liar, rid: int, wire: bytes, writer: asyncio.StreamWriter) -> None:
         response = encode_response(rid, Status.OVERLOADED, None) if liar.asked < 3 else liar.true(rid, TRUE_NAME)
