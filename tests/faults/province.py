@@ -128,10 +128,10 @@ class Province:
         return self.address("recursive-1")
 
     def registry(self, name: str) -> RegistryClient:
-        """A writer's connection to a node, by the line that others use."""
+        """A writer's connection to a node, on its own machine: no line is hurt."""
         node = self.nodes[name]
         key = SigningKey(read_secret(self.directory / name / "keys/writer.pem"))
-        return RegistryClient(node.host, node.registry_port, anchor=self.anchor, key=key)
+        return RegistryClient(real_host(node.host), node.registry_port, anchor=self.anchor, key=key)
 
     def store(self, name: str) -> LmdbReader:
         """The records of a node; of a zone's copy, where a prefix is given."""
