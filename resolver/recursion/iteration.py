@@ -228,8 +228,6 @@ class Iteration:
 
     async def _probe(self, zone: str, server: Address, patience: float, key: bytes) -> None:
         """Find out whether a server answers for a zone again; what it answers is not used."""
-        clock = time.monotonic
-        begin = clock()
         why = self.servers.why(zone, server)
         try:
             reply = await self.upstream.ask(server, patience, patience, Op.RESOLVE, key, int(Ask.ALONE))
@@ -239,9 +237,9 @@ class Iteration:
         except TimeoutError:  # it lives, and is too busy to answer this
             back = False
         if back:
-            self.servers.answered(zone, server, clock() - begin)
+            self.servers.back(zone, server)
         else:
-            self.servers.failed(zone, server, clock(), why)
+            self.servers.failed(zone, server, time.monotonic(), why)
 
     def _pass_over_resting(self, walk: Walk) -> None:
         for server in walk.servers:

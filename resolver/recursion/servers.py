@@ -98,7 +98,7 @@ class Servers:
         self, zone: str, candidates: Sequence[Address], chosen: Address, now: float
     ) -> tuple[Address, float] | None:
         """One of a zone's ``candidates`` that may be back, while ``chosen`` is asked, and for how many seconds it is to
-        be waited for: the question is to be put to it, too, and :meth:`answered` or :meth:`failed` to be told."""
+        be waited for: the question is to be put to it, too, and :meth:`back` or :meth:`failed` to be told."""
         for server in candidates:
             health = self._of(zone, server)
             if health.failures and health.rests_until <= now and server != chosen:
@@ -115,6 +115,11 @@ class Servers:
         else:
             health.round_trip, health.measured = seconds, True
         health.failures, health.rests_until, health.probed = 0, 0.0, False
+
+    def back(self, zone: str, server: Address) -> None:
+        """A server that had failed answers again: it counts as new, whatever it took in the moment in which it came
+        back, and is tried with the next question."""
+        self._known.pop((zone, server), None)
 
     def failed(self, zone: str, server: Address, now: float, why: str) -> None:
         """A server has not answered, or not as it should. Where many questions waited for it, that counts once."""

@@ -140,14 +140,18 @@ NORMAL_SECONDS: Final = 45.0
 process that died often is started every 10 s."""
 
 
-async def as_before(province: Province, load: Load, since: float) -> float:
-    """Wait until every node answers for its zone again, whichever way it is asked, and the copies are level; the
-    seconds that it took."""
-    nodes = [*(f"secondary-{one}" for one in SECONDARIES), *(f"enterprise-{one}" for one in ENTERPRISES)]
-    wanted = {(client, node) for client in ("recursive", "from the top") for node in nodes}
+async def as_before(province: Province, load: Load, since: float, hurt: str) -> float:
+    """Wait until every zone is answered for again, whichever way one asks, the node that was ``hurt`` is among those
+    that answer, and the copies are level; the seconds that it took."""
+    ways = ("recursive", "from the top")
+    wanted = {(client, zone) for client in ways for zone in ZONES}
+    if hurt.startswith(("secondary-", "enterprise-")):
+        wanted |= {(client, hurt) for client in ways}
     wanted |= {(f"both of {one}", by) for one in SECONDARIES for by in (f"secondary-{one}", "custody")}
     async with asyncio.timeout(NORMAL_SECONDS):
-        while missing := wanted - {(one.client, one.by) for one in load.between(since)}:
+        while missing := wanted - {
+            (one.client, what) for one in load.between(since) if not one.error for what in (one.zone, one.by)
+        }:
             await asyncio.sleep(0.1)
             load.waits_for = missing
         while not await asyncio.to_thread(province.followed):  # noqa: ASYNC110

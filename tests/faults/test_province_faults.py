@@ -82,7 +82,7 @@ async def hurt(province: Province, name: str, fault: str, seconds: float, seed: 
         finally:
             await asyncio.to_thread(work.end, province, name)
         ended = time.monotonic()
-        normal = await as_before(province, load, ended)
+        normal = await as_before(province, load, ended, name)
         await asyncio.sleep(0.5)
     told = load.told()
     judge(load, may_fail(name, fault), begin, ended + normal, told)

@@ -269,7 +269,7 @@ def test_an_impostor_in_the_place_of_a_secondary(province: Province, tmp_path: P
                     assert caught.value.rule.name == "trust.other-zone"
             line.real = true
             province.proxies.do(line.reset())
-            await as_before(province, load, time.monotonic())
+            await as_before(province, load, time.monotonic(), "secondary-88.101")
 
     try:
         impostor.start()

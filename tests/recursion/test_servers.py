@@ -134,9 +134,9 @@ def test_whether_it_is_back_is_found_out_beside_anothers_answer() -> None:
     now += 2 * FIRST_REST_S
     assert servers.returning(ZONE, ALL, NEAR, now) is None, "it is asked anyway"
     assert servers.returning(ZONE, ALL, FAR, now) is not None
-    servers.answered(ZONE, NEAR, 0.001)
+    servers.back(ZONE, NEAR)
     assert servers.returning(ZONE, ALL, FAR, now) is None
-    assert chosen(servers, now) != FAR, "as good as new"
+    assert chosen(servers, now) == NEAR, "as good as new"
 
 
 def test_zones_do_not_share_their_experience() -> None:
