@@ -88,6 +88,9 @@ def test_an_hour_away(province: Province) -> None:
     before = changes(province, zone)
     asyncio.run(change(province, zone, 1_000, 12_000, draw))
     asyncio.run(change(province, other, 400, 0, draw))
+    [shown] = province.status(f"secondary-{zone}")
+    assert shown["behind_custody"] > 10_000
+    assert shown["seconds_behind_custody"] >= 1
     province.signal(f"secondary-{zone}", signal.SIGKILL)
     assert changes(province, zone) - before > 10_000
     province.give_back("custody")
