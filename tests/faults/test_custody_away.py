@@ -90,7 +90,7 @@ def test_an_hour_away(province: Province) -> None:
     asyncio.run(change(province, other, 400, 0, draw))
     [shown] = province.status(f"secondary-{zone}")
     assert shown["behind_custody"] > 10_000
-    assert shown["seconds_behind_custody"] >= 1
+    until(lambda: province.status(f"secondary-{zone}")[0]["seconds_behind_custody"] >= 1, "seconds go by")
     province.signal(f"secondary-{zone}", signal.SIGKILL)
     assert changes(province, zone) - before > 10_000
     province.give_back("custody")
