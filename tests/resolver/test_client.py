@@ -21,7 +21,7 @@ from protocol.signatures import SigningKey
 from protocol.status import Status
 from protocol.trust import CLOCK_AHEAD, CLOCK_BEHIND
 from registry.store.memory import MemoryStore
-from resolver.client import Client, SyncClient, UnverifiedClient
+from resolver.client import Client, SyncClient, UnverifiedClient, resolving
 from tests.resolver.servers import ZONE, Server, ZoneKeys, filled, name, put, run, serving, url
 
 KEYS = ZoneKeys()
@@ -404,12 +404,13 @@ def test_a_lie_is_never_an_answer(lie: Callable[[Liar, int, bytes, asyncio.Strea
     run(main())
 
 
-def test_the_simulator_can_tell_the_truth() -> None:
-    def truth(liar: Liar, rid: int, wire: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(liar.sealed(wire, liar.true(rid, TRUE_NAME)))
+def _truly(liar: Liar, rid: int, wire: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(liar.sealed(wire, liar.true(rid, TRUE_NAME)))
 
+
+def test_the_simulator_can_tell_the_truth() -> None:
     async def main() -> None:
-        async with lying(truth) as (_, address), Client(address, anchor=KEYS.anchor) as client:
+        async with lying(_truly) as (_, address), Client(address, anchor=KEYS.anchor) as client:
             assert (await client.resolve(TRUE_NAME.decode())).url == url(1)
 
     run(main())
@@ -443,6 +444,36 @@ def test_another_server_takes_over(lie: Callable[[Liar, int, bytes, asyncio.Stre
             for i in range(3):
                 assert (await client.resolve(name(i))).url == url(i)
             assert liar.asked
+
+    run(main())
+
+
+def test_a_server_that_hangs_is_not_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "REST_S", 0.3)
+
+    async def main() -> None:
+        async with (
+            serving() as server,
+            lying(_never_answers) as (liar, address),
+            Client([address, server.address], anchor=KEYS.anchor, timeout=0.6, retries=1) as client,
+        ):
+            for i in range(20):
+                assert (await client.resolve(name(i))).url == url(i)
+            assert liar.asked <= 4, "once, and again when its rest was over"
+            liar.lie = _truly
+            async with asyncio.timeout(5):
+                while liar.asked < 20:  # it is back, and is asked in its turn
+                    assert (await client.resolve(TRUE_NAME.decode())).found
+
+    run(main())
+
+
+def test_all_that_rest_are_tried() -> None:
+    async def main() -> None:
+        async with serving() as server, Client([server.address, "127.0.0.1:1"], anchor=KEYS.anchor) as client:
+            client._resting = dict.fromkeys(client._servers, float("inf"))
+            tried = {client._next_server(0.0) for _ in range(2)}
+            assert tried == set(client._servers)
 
     run(main())
 
