@@ -18,7 +18,7 @@ from protocol.status import Status
 from protocol.trust import Chain, Verifier, Zone
 from resolver.recursion.delegations import MAX_DELEGATIONS, Delegations, Known
 from resolver.recursion.servers import SHORTEST_PATIENCE_S, Servers
-from resolver.recursion.upstream import Open, Upstream
+from resolver.recursion.upstream import LATE, Open, Upstream
 from resolver.recursion.walk import RESTING, Step, Walk
 
 NOT_ALONE: Final = Rule(
@@ -158,7 +158,7 @@ class Iteration:
             try:
                 # Where there is no other server, impatience only does harm; unless there is an answer to fall back on.
                 patience = until - now if choice.last and not hurry else choice.patience
-                resolved = await self._ask(walk, choice.server, patience, until - now, key)
+                resolved = await self._ask(walk, choice.server, patience, until - now, key, hasty=not choice.last)
             except TimeoutError:
                 raise Unresolved(OUT_OF_TIME, seconds=round(seconds, 2), chain=walk.chain) from None
             if resolved is not None:
@@ -196,8 +196,10 @@ class Iteration:
                 self._answers_itself.clear()
             self._answers_itself[cut] = self.now() + ABSENT_TTL_SECONDS
 
-    async def _ask(self, walk: Walk, server: Address, patience: float, seconds: float, key: bytes) -> Resolved | None:
-        """Ask one server; None where the walk goes on."""
+    async def _ask(
+        self, walk: Walk, server: Address, patience: float, seconds: float, key: bytes, *, hasty: bool
+    ) -> Resolved | None:
+        """Ask one server; None where the walk goes on. ``hasty``: there is another to go on to."""
         clock = time.monotonic  # a loop's own clock may be coarse
         cut, begin = (walk.zone, walk.prefix), clock()
         answer: Answer | None = None
@@ -210,7 +212,8 @@ class Iteration:
             answer = walk.take(server, reply, self._now_ms(), taken)
         except BiaoshiError as error:
             walk.failed(server, error, clock() - begin)
-            self.servers.failed(cut[0], server, clock(), error.message())
+            silent = error.rule is LATE
+            self.servers.failed(cut[0], server, clock(), error.message(), hasty=hasty and silent)
             return None
         finally:
             if finding is not None:

@@ -121,13 +121,18 @@ class Servers:
         back, and is tried with the next question."""
         self._known.pop((zone, server), None)
 
-    def failed(self, zone: str, server: Address, now: float, why: str) -> None:
-        """A server has not answered, or not as it should. Where many questions waited for it, that counts once."""
+    def failed(self, zone: str, server: Address, now: float, why: str, *, hasty: bool = False) -> None:
+        """A server has not answered, or not as it should. Where many questions waited for it, that counts once.
+        ``hasty``: it was only silent for the patience that one has while there is another to go on to. It may just be
+        busy, and be the one that lives: it rests briefly, however often."""
         health = self._of(zone, server)
         health.why = why
         if now < health.rests_until and not health.probed:
             return
         health.probed = False
+        if hasty:
+            health.rests_until, health.failures = now + FIRST_REST_S, max(1, health.failures)
+            return
         health.rests_until = now + min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(health.failures, 16))
         health.failures += 1
 

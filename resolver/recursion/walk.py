@@ -239,8 +239,8 @@ class Walk:
         self.dropped += self._delegations.note(claim, ttl, now)
         self._enter(claim, remembered=False)
         if before is not None and (before.keys, before.addresses) == (claim.keys, claim.addresses):
-            # Asked anew, and nothing is new: the same servers would fail again.
-            raise self._failure(claim.child)
+            # Asked anew, and nothing is new: the same servers would fail again. That is no fault of who was asked.
+            self.tried = set(self.servers)
 
     def _enter(self, claim: Delegation, *, remembered: bool) -> None:
         self.zone = claim.child

@@ -154,6 +154,6 @@ async def as_before(province: Province, load: Load, since: float, hurt: str) -> 
         }:
             await asyncio.sleep(0.1)
             load.waits_for = missing
-        while not await asyncio.to_thread(province.followed):  # noqa: ASYNC110
+        while not await asyncio.to_thread(lambda: province.followed() and province.answers(hurt)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return time.monotonic() - since

@@ -180,6 +180,10 @@ class Province:
         shown = run("status", "--json", "--node", self.directory / name)
         return shown.lines() if shown.code == 0 else []
 
+    def answers(self, name: str) -> bool:
+        """Whether a node answers, or all do, where none is named."""
+        return all(self.status(one) for one in ([name] if name else self.nodes))
+
     def followed(self) -> bool:
         """Whether the custody node has all that the zones have."""
         shown = self.status("custody")

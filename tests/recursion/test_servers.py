@@ -139,6 +139,21 @@ def test_whether_it_is_back_is_found_out_beside_anothers_answer() -> None:
     assert chosen(servers, now) == NEAR, "as good as new"
 
 
+def test_a_server_that_was_hardly_waited_for_rests_briefly_however_often() -> None:
+    servers = Servers()
+    now = 0.0
+    for _ in range(5):
+        servers.failed(ZONE, NEAR, now, "silent", hasty=True)
+        choice = servers.choose(ZONE, (NEAR,), (), now)
+        assert choice is not None
+        assert (choice.server, choice.wait) == (None, FIRST_REST_S)
+        now += FIRST_REST_S
+        assert servers.choose(ZONE, (NEAR, FAR), (), now).server == FAR  # type: ignore[union-attr]
+        assert servers.choose(ZONE, (NEAR,), (), now).server == NEAR  # type: ignore[union-attr]
+    servers.failed(ZONE, NEAR, now, "refused")
+    assert servers.choose(ZONE, (NEAR,), (), now).wait == 2 * FIRST_REST_S  # type: ignore[union-attr]
+
+
 def test_zones_do_not_share_their_experience() -> None:
     servers = Servers()
     servers.failed(ZONE, NEAR, 0.0, "lame")
