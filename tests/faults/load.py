@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from biaoshi.topology.samples import sample
 from protocol.answers import Answer
-from protocol.errors import BiaoshiError, Refused, Unreachable
+from protocol.errors import BiaoshiError, Refused, Unreachable, Unresolved
 from protocol.status import Status
 from resolver.client import Client
 from tests.faults.province import ENTERPRISES, SECONDARIES, Province
@@ -82,10 +82,9 @@ class Load:
             yield
         finally:
             self._stop = True
-            done = await asyncio.gather(*asking, return_exceptions=True)
-        for failure in done:
-            if failure is not None:
-                raise failure
+            for failure in await asyncio.gather(*asking, return_exceptions=True):
+                if failure is not None:
+                    raise failure  # a wrong answer, whatever else went wrong
 
     async def _ask(self, who: Who) -> None:
         anchor = self._province.anchor_of("recursive-1") if who.trusting else self._province.anchor
@@ -105,7 +104,7 @@ class Load:
         by = ""
         try:
             answer = await client.resolve(identifier)
-        except (Refused, Unreachable) as refusal:
+        except (Refused, Unreachable, Unresolved) as refusal:
             error = refusal
         else:
             check(answer, identifier, wanted.url if present else None, "" if who.trusting else zone)

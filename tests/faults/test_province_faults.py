@@ -162,7 +162,7 @@ def test_datagrams_in_all_weathers(province: Province, loss: float) -> None:
 @pytest.mark.parametrize("kind", ["top", "custody", "secondary", "enterprise", "recursive"])
 def test_any_node_fails(province: Province, kind: str, fault: str) -> None:
     draw = chance()
-    for _ in range(share(3)):
+    for _ in range(share(2)):
         name = draw.choice([one for one in province.nodes if one.startswith(kind)])
         print(asyncio.run(hurt(province, name, fault, draw.uniform(2, 4 + 12 * SHARE), draw.getrandbits(32))))
 
@@ -170,5 +170,5 @@ def test_any_node_fails(province: Province, kind: str, fault: str) -> None:
 @pytest.mark.long
 def test_the_recursive_node_is_cut_off_from_all(province: Province) -> None:
     draw = chance()
-    for _ in range(share(3)):
+    for _ in range(share(2)):
         print(asyncio.run(hurt(province, "", "upstream", draw.uniform(2, 4 + 12 * SHARE), draw.getrandbits(32))))
