@@ -30,6 +30,10 @@ from registry.store.writes import Outcome, Write
 
 READ_BYTES: Final = 262_144
 
+CONNECT_SECONDS: Final = 5.0
+"""How long a connection may take to open. TCP itself would go on for two minutes, asking ever more seldom: who follows
+a zone behind a broken line would find out up to a minute late that it is whole again."""
+
 NO_CONNECTION: Final = Rule(
     "registry.no-connection",
     Status.UNREACHABLE,
@@ -111,10 +115,13 @@ class RegistryClient:
     async def __aenter__(self) -> Self:
         """Connect, verify the node, authenticate. Raises :class:`BiaoshiError`."""
         try:
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-        except OSError as error:
+            async with asyncio.timeout(min(CONNECT_SECONDS, self._timeout)):
+                self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        except OSError as error:  # TimeoutError is one
             server = f"{self._host}:{self._port}"
-            raise Unreachable(NO_CONNECTION, server=server, reason=error.strerror or str(error)) from error
+            raise Unreachable(
+                NO_CONNECTION, server=server, reason=error.strerror or str(error) or "no answer"
+            ) from error
         self._receiving = asyncio.create_task(self._receive())
         try:
             self.prefixes = await self._authenticate()

@@ -140,7 +140,7 @@ async def open_registry(
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - started), "worker": os.getpid(), **facts.status(int(time.time())),
-            **followers.status(counts.changes), **put_back.status(),
+            **followers.status(counts.changes, loop.time()), **put_back.status(),
         }  # fmt: skip
 
     period = settings.statistics.period

@@ -295,9 +295,10 @@ def status(
 
 def _label(name: str) -> str:
     """What a line of the status is called that is not the same for all nodes."""
-    behind, _, follower = name.partition("_")
-    if language() == "zh" and behind == "behind":
-        return f"落后 {follower}"
+    if language() == "zh":
+        for behind, label in (("behind_", "落后"), ("seconds_behind_", "落后秒数")):
+            if name.startswith(behind):
+                return f"{label} {name.removeprefix(behind)}"
     return name.replace("_", " ")
 
 

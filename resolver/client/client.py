@@ -32,10 +32,11 @@ NO_AUTHORITY: Final = Rule(
 class Client(Resolving[Answer]):
     """Resolves and verifies every answer from ``anchor``.
 
-    ``servers`` are tried in turn; each has up to ``connections`` connections, requests are pipelined on them.
-    ``timeout`` is in seconds for one call (of a stream, for each of its requests), its up to ``retries`` repetitions
-    included. ``tolerance_ms`` is how far a seal's time may be from this machine's clock. ``udp`` resolves single
-    identifiers by datagram, and over TCP what does not fit or, after as many repetitions, is not answered.
+    ``servers`` are tried in turn, and one that did not answer, or not what holds, is left alone for a while; each has
+    up to ``connections`` connections, requests are pipelined on them. ``timeout`` is in seconds for one call (of a
+    stream, for each of its requests), its up to ``retries`` repetitions included. ``tolerance_ms`` is how far a seal's
+    time may be from this machine's clock. ``udp`` resolves single identifiers by datagram, and over TCP what does not
+    fit or, after as many repetitions, is not answered.
 
     The servers may be of any zone at or below the anchor's: referrals are followed. They may be recursive nodes, which
     are not trusted: they relay the proof of what authorities said; not both kinds in one list. ``stale_seconds`` is how

@@ -234,7 +234,7 @@ def lies() -> dict[str, tuple[Lie, str]]:
         "an answer that is too stale": (
             relayed(104, ENTERPRISE.says(ago=TTL + MAX_STALE_SECONDS + TOLERANCE_S + 5)), "relay.too-old",
         ),
-        "an answer from the future": (relayed(0, ENTERPRISE.says(ago=-TOLERANCE_S - 600)), "trust.clock"),
+        "an answer from the future": (relayed(0, ENTERPRISE.says(ago=-TOLERANCE_S - 600)), "trust.clock-ahead"),
         "an absence without proof": (Lie(100, 300), "client.no-evidence"),
         "a withdrawal without proof": (Lie(101, WITHDRAWN), "client.no-evidence"),
         "a referral without proof": (Lie(103, [b"", 600]), "client.no-evidence"),

@@ -282,8 +282,10 @@ def test_where_the_parent_knows_nothing_newer_it_is_not_asked_again_soon() -> No
     walked = Walked(delegations=delegations)
     walked.fail_all()
     walked.exhausted()
+    assert walked.referral(1) is None, "the parent has done its work"
+    assert walked.walk.tried == set(walked.walk.servers)
     with pytest.raises(Unresolved) as caught:
-        walked.referral(1)
+        walked.exhausted()
     assert caught.value.rule.name == "recursion.no-answer"
     assert caught.value.details["zone"] == "88.118.32001"
     again = Walked(delegations=delegations)
