@@ -22,7 +22,7 @@ from protocol.address import parse_address
 from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
-from protocol.records import Record, State, encode_values
+from protocol.records import DEFAULT_PERMISSIONS, Record, State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
@@ -371,8 +371,10 @@ def _exported(identifier: str, record: Record) -> dict[str, Any]:
             shown["data_base64"] = base64.b64encode(value.data).decode()
         if value.ttl != DEFAULT_TTL_SECONDS:
             shown["ttl"] = value.ttl
-        if not value.public:
+        if value.permissions != DEFAULT_PERMISSIONS:
             shown["permissions"] = value.permissions
+        if value.readers:
+            shown["readers"] = list(value.readers)
         values.append(shown)
     return {"identifier": identifier, "values": values}
 

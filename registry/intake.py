@@ -17,7 +17,7 @@ from protocol.errors import BiaoshiError, MessageError, RecordError, Refused
 from protocol.identifiers import normal
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
-from protocol.records import check_values, decode_values_of_all, permissions_by_index
+from protocol.records import are_public, check_values, decode_values_of_all
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.rights import DELEGATED, OTHER_PREFIX, permits
@@ -40,6 +40,7 @@ _COMPARES: Final = {int, type(None)}
 _first_byte: Final = itemgetter(0)
 _index_of: Final = attrgetter("index")
 _permissions_of: Final = attrgetter("permissions")
+_readers_of: Final = attrgetter("readers")
 
 _MARK_BYTES: Final = 16
 """Bytes that a client would have to guess to have one record taken for another."""
@@ -142,7 +143,7 @@ def _restricted(values: Sequence[bytes]) -> list[bool]:
         if _are_plain(part, mark):
             restricted += [False] * len(part)
         else:
-            restricted += [not _ALL_PUBLIC.issuperset(permissions_by_index(encoded).values()) for encoded in part]
+            restricted += [not are_public(encoded) for encoded in part]
     return restricted
 
 
@@ -154,6 +155,8 @@ def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:
     columns = list(zip(*decode_values_of_all(values, mark), strict=True))
     indexes = {column[0].index for column in columns}
     return len(indexes) == len(columns) and all(
-        len(set(map(_index_of, column))) == 1 and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        len(set(map(_index_of, column))) == 1
+        and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        and not any(map(_readers_of, column))
         for column in columns
     )

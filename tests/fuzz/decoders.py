@@ -22,12 +22,15 @@ from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_PREFIX_
 from protocol.messages import Op, read_request, read_response, refusal
 from protocol.receipts import verify_receipt
 from protocol.records import (
+    BAD_READER,
     MAX_RECORD_BYTES,
+    NO_VALUES,
+    SAME_INDEX,
+    are_public,
     check_values,
     decode_body,
     encode_body,
     encode_values,
-    permissions_by_index,
     public_body,
     split_body,
 )
@@ -168,8 +171,11 @@ def judge_body(data: bytes) -> None:
     assert head[:3] == record[:3]
     public = decode_body(public_body(data))
     assert public.values == tuple(value for value in record.values if value.public)
-    if record.values and len({value.index for value in record.values}) == len(record.values):
-        canonical = encode_body(record.version, record.state, record.time, encode_values(record.values))
+    encoded = attempt(lambda _: encode_values(record.values), data, RecordError)
+    if isinstance(encoded, BiaoshiError):
+        assert encoded.rule in (NO_VALUES, SAME_INDEX, BAD_READER)
+    else:
+        canonical = encode_body(record.version, record.state, record.time, encoded)
         assert decode_body(canonical) == record
         assert len(canonical) <= len(data)
 
@@ -188,14 +194,14 @@ def judge_page(data: bytes) -> None:
 def judge_values(data: bytes) -> None:
     """Values that pass may be written, and both ways to check them agree."""
     values = attempt(check_values, data, RecordError)
-    permissions = attempt(permissions_by_index, data, RecordError)
+    public = attempt(are_public, data, RecordError)
     if isinstance(values, BiaoshiError):
-        assert isinstance(permissions, BiaoshiError)
-        assert permissions.rule is values.rule
+        assert isinstance(public, BiaoshiError)
+        assert public.rule is values.rule
     else:
         assert len(data) <= MAX_RECORD_BYTES
         assert check_values(encode_values(values)) == values
-        assert permissions == {value.index: value.permissions for value in values}
+        assert public == all(value.public for value in values)
 
 
 # Statements and receipts ---------------------------------------------------------------------------------

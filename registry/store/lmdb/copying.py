@@ -13,7 +13,7 @@ from typing import Final
 import lmdb
 
 from protocol.errors import StoreError
-from protocol.records import State, permissions_by_index, split_body
+from protocol.records import State, are_public, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
 from registry.store.lmdb.codec import RESTRICTED_TAG, WITHDRAWN, Codec
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
@@ -23,7 +23,6 @@ ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
 
 _WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
-_PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
 class CopyingWork(ABC):
@@ -242,4 +241,4 @@ def _kind(body: bytes) -> tuple[bool, bool]:
     head = split_body(body)
     if head.state is State.WITHDRAWN:
         return True, False
-    return False, not _PUBLIC.issuperset(permissions_by_index(head.values).values())
+    return False, not are_public(head.values)
