@@ -10,6 +10,8 @@ from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.records import State, public_body, split_body
 from protocol.referrals import Cut
+from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.decide import decide
 from registry.store.feed import (
     BAD_CURSOR,
@@ -44,6 +46,7 @@ class MemoryStore:
         self._seen = Position(0, NO_MARK)
         self._whole = self._again = False
         self._delegates = False  # whether there ever was a delegation
+        self._allots = False  # the same of allotments
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(identifier) for identifier in identifiers]
@@ -56,13 +59,17 @@ class MemoryStore:
         body = self._bodies.get(wanted)
         if body is None or split_body(body).state is not State.ACTIVE:
             return None
-        return None if self.cut(wanted.partition(b"/")[0].decode()) else public_body(body)
+        prefix = wanted.partition(b"/")[0].decode()
+        return None if self.cut(prefix) or self.closure(prefix) else public_body(body)
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
 
     def cut(self, prefix: str) -> Cut | None:
-        return find_cut(self.find, prefix) if self._delegates else None
+        return find_cut(self.find, prefix) if self._delegates and self.closure(prefix) is None else None
+
+    def closure(self, prefix: str) -> Status | None:
+        return find_closure(self.find, prefix) if self._allots else None
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         start = 0
@@ -183,6 +190,7 @@ class MemoryStore:
             bisect.insort(self._ordered, order(identifier))
         self._bodies[identifier] = body
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+        self._allots = self._allots or identifier.startswith(ALLOTMENTS)
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

@@ -82,7 +82,6 @@ def test_withdrawn() -> None:
         (100, -1),
         (100, MAX_TTL_SECONDS + 1),
         (100, BODY),
-        (101, None),
         (101, 300),
         (101, BODY),
         (101, ACTIVE_AS_WITHDRAWN),

@@ -17,6 +17,8 @@ import lmdb
 from protocol.errors import StoreError
 from protocol.identifiers import covers
 from protocol.referrals import Cut
+from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
@@ -69,7 +71,8 @@ class _PrefixNumbers(dict[bytes, bytes]):
 
 class _OpenPrefixNumbers(_PrefixNumbers):
     """The same for prefixes whose records anybody may ask for here, in any spelling: system prefixes have none, nor
-    have those that are delegated or lie below such a one. To be emptied when a delegation has come or gone."""
+    have those that are delegated, suspended or closed, or lie below such a one. To be emptied when a delegation has
+    come or gone, or an allotment has changed."""
 
     def _look_up(self, prefix: bytes) -> bytes | None:
         name = prefix.upper()
@@ -99,7 +102,10 @@ class LmdbReader:
         self._numbers = _OpenPrefixNumbers(self)
         self._all_numbers = _PrefixNumbers(self)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
-        self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
+        # The rows of their prefixes, as of which _numbers is right, and the snapshot that had them.
+        self._delegations: bytes | None = None
+        self._allotments: bytes | None = None
+        self._rows_of = -1
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
 
@@ -149,9 +155,15 @@ class LmdbReader:
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
-        if self._delegations is None or prefix.encode() in self._numbers:
+        if self._delegations is None or prefix.encode() in self._numbers or self.closure(prefix) is not None:
             return None
         return find_cut(self.find, prefix)
+
+    def closure(self, prefix: str) -> Status | None:
+        self._begun()
+        if self._allotments is None or prefix.encode() in self._numbers:
+            return None
+        return find_closure(self.find, prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
@@ -243,11 +255,17 @@ class LmdbReader:
                     break
             if self._cache is not None:
                 self._catch_up(txn, self._cache)
-            delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
-            if delegations != self._delegations:
-                self._delegations = delegations
-                self._numbers.clear()
+            if txn.id() != self._rows_of:
+                self._look_at_rows(txn)
             return txn
+
+    def _look_at_rows(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Notice that delegations or allotments have changed."""
+        self._rows_of = txn.id()
+        rows = tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, ALLOTMENTS))
+        if rows != (self._delegations, self._allotments):
+            self._delegations, self._allotments = rows
+            self._numbers.clear()
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()
@@ -262,7 +280,12 @@ class LmdbReader:
 
     def _is_closed(self, prefix: bytes) -> bool:
         """Whether nobody is answered here from below a prefix that has a number."""
-        return is_system(prefix) or (self._delegations is not None and find_cut(self.find, prefix.decode()) is not None)
+        name = prefix.decode()
+        return (
+            is_system(prefix)
+            or (self._delegations is not None and find_cut(self.find, name) is not None)
+            or (self._allotments is not None and find_closure(self.find, name) is not None)
+        )
 
     def _keys(self, identifiers: Sequence[bytes]) -> list[bytes]:
         """The keys of identifiers; of one prefix, as in most batches, with one look for its number."""
