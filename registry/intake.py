@@ -51,6 +51,9 @@ _CACHED: Final = 256
 _make_write: Final = partial(tuple.__new__, Write)  # what Write._make does, without its call
 
 
+Barrier = Callable[[str], Refused | None]
+
+
 class Intake(NamedTuple):
     """A batch after checking: the writes to be carried out, and the refusals by their place in the batch."""
 
@@ -58,21 +61,27 @@ class Intake(NamedTuple):
     refused: dict[int, object]
 
 
-def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]) -> Intake:
-    """Check the items of a write request from a key that may write below ``prefixes``. ``cut`` is a store's: where a
-    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn."""
+def read_writes(
+    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None], barrier: Barrier
+) -> Intake:
+    """Check the items of a write request from a caller who may write below ``prefixes``. ``cut`` is a store's: where a
+    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn.
+    ``barrier`` gives the reason for which nobody may write below a prefix, as it is suspended, say."""
     if len(items) >= _LEAST_QUICK:
-        writes = _read_quickly(items, prefixes, cut)
+        writes = _read_quickly(items, prefixes, cut, barrier)
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
-    cut = cache(cut)  # one look for all items of a prefix
+    cut, barrier = cache(cut), cache(barrier)  # one look for all items of a prefix
     for i, item in enumerate(items):
         try:
             write = read_write(item)
             prefix = write.identifier.partition(b"/")[0].decode()
             if not permits(prefixes, prefix):
                 raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+            refused = barrier(prefix)
+            if refused is not None:
+                raise refused
             delegated = None if write.values is None else cut(prefix)
             if delegated is not None:
                 raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=delegated.child)
@@ -99,7 +108,7 @@ def read_write(item: object) -> Write:
 
 
 def _read_quickly(
-    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]
+    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None], barrier: Barrier
 ) -> list[Write] | None:
     """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
     try:
@@ -117,7 +126,7 @@ def _read_quickly(
     if lines.count(b"\n") != len(identifiers) or _NORMAL_LINES.fullmatch(lines) is None:
         return None
     for prefix in map(bytes.decode, _prefixes(identifiers, lines)):
-        if not permits(prefixes, prefix) or cut(prefix) is not None:
+        if not permits(prefixes, prefix) or barrier(prefix) is not None or cut(prefix) is not None:
             return None
     try:
         restricted = _restricted(values)

@@ -47,7 +47,7 @@ ENTERPRISE: Final = SigningKey(b"e" * 32)
 STRANGER: Final = SigningKey(b"s" * 32)
 
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/test", Chain((b"delegation",), (b"online key",)))
-RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]})
+RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]}, ZONE)
 RID: Final = 0xFEDC_BA98_7654_3210
 
 
@@ -467,11 +467,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut, lambda _: None)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut)
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut, lambda _: None)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -483,10 +483,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut, lambda _: None)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut, lambda _: None).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------
@@ -645,7 +645,7 @@ FOLLOWER: Final = SigningKey(b"f" * 32)
 
 def follower_session(store: MemoryStore) -> Session:
     """A session of a follower."""
-    rights = Rights({OWNER.public: [ZONE]}, followers=Followers({FOLLOWER.public: "custody-1"}))
+    rights = Rights({OWNER.public: [ZONE]}, ZONE, followers=Followers({FOLLOWER.public: "custody-1"}))
     session = Session(store, FACTS, rights, dict)
     assert ask(session, Op.PROVE, FOLLOWER.sign(challenge_bytes(ZONE, authenticate(session, FOLLOWER)))).payload == ()
     return session

@@ -1,0 +1,44 @@
+"""Enterprises, identities, rights and the audit log of a registry process, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from registry.audit.journal import Done, Journal, Submit
+from registry.changes import Change
+from registry.enterprises.prefixes import FIRST_NUMBER, NUMBER_DIGITS
+from registry.enterprises.service import Enterprises
+from registry.identities.directory import Directory
+from registry.identities.service import Identities
+from registry.rights import Rights
+from registry.store.interface import Store
+
+
+class Accounts:
+    """All of it for ``zone``. What services give is handed to :meth:`carry_out` in the same turn.
+
+    ``rights`` is told of identities' keys and of prefixes that are closed to writing. ``submit`` has writes carried
+    out; ``clock`` gives seconds since 1970. Numbers of prefixes are given out from ``first`` on, in ``digits`` digits.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        zone: str,
+        rights: Rights,
+        submit: Submit,
+        clock: Callable[[], float],
+        *,
+        first: int = FIRST_NUMBER,
+        digits: int = NUMBER_DIGITS,
+    ) -> None:
+        self.directory = Directory(store, zone)
+        self.journal = Journal(store, zone, submit, clock, self.directory.forget)
+        self.enterprises = Enterprises(store, zone, lambda: store.counts().active, first=first, digits=digits)
+        self.identities = Identities(store, zone, self.directory, rights.is_configured)
+        rights.identities = self.directory.by_key
+        rights.barrier = self.directory.barrier
+
+    def carry_out(self, change: Change[object], done: Done) -> None:
+        """Have a change carried out and ``done`` told its result, or the error for which it was not."""
+        self.journal.carry_out(change, done)
