@@ -55,8 +55,8 @@ OTHER_HISTORY: Final = Rule(
 BAD_HEAD: Final = Rule(
     "audit.bad-head",
     Status.NOT_VERIFIED,
-    "the head of the audit log is not signed by the online key that is shown",
-    "审计日志头不是由所示在线密钥签署的",
+    "the head of the audit log is not signed by an online key of the zone that was valid then",
+    "审计日志头不是由本区域当时有效的在线密钥签署的",
 )
 NOT_AN_ENTRY: Final = Rule(
     "audit.not-an-entry",
@@ -92,10 +92,9 @@ class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
         """The signature of an online key over it."""
         return key.sign(HEAD_CONTEXT + _encode(self))
 
-    def check(self, signature: bytes, key: PublicKey) -> None:
-        """Raise :class:`NotVerified` where the signature is not that of ``key``."""
-        if not key.verifies(signature, HEAD_CONTEXT + _encode(self)):
-            raise NotVerified(BAD_HEAD)
+    def is_signed(self, signature: bytes, key: PublicKey) -> bool:
+        """Whether the signature is that of ``key``."""
+        return key.verifies(signature, HEAD_CONTEXT + _encode(self))
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
