@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from protocol.records import State, Value, decode_body, encode_values, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
+from registry.store.allotments import CLOSURES, Stage
 from registry.store.lmdb import writer
 from registry.store.lmdb.cache import SHARDS
 from registry.store.lmdb.reader import LmdbReader
@@ -30,6 +31,7 @@ from registry.store.system import is_system
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     delegate,
     everything,
     follow,
@@ -72,6 +74,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = LmdbStore(self.directory)
         self.remembering = self.open_remembering()
         self.model: dict[bytes, Known] = {}
+        self.stages: dict[str, Stage] = {}
         self.changes = 0
         self.now = 1_000
         self.cursor: bytes | None = None
@@ -140,6 +143,11 @@ class StoreMachine(RuleBasedStateMachine):
     def revoke(self, child: str) -> None:
         self.write_system(revoke(child))
 
+    @rule(prefix=st.sampled_from(PREFIXES), stage=st.sampled_from([Stage.HOSTED, Stage.SUSPENDED, Stage.CLOSED]))
+    def allot(self, prefix: str, stage: Stage) -> None:
+        self.write_system(allot(prefix, stage))
+        self.stages[prefix] = stage
+
     def write_system(self, write: Write) -> None:
         self.now += 1
         assert self.store.apply([write], self.now) == [self.expect(write)]
@@ -189,24 +197,33 @@ class StoreMachine(RuleBasedStateMachine):
         for name, public in zip(wanted, self.store.get_many(asked), strict=True):
             assert self.is_right(name, self.store.find(name))
             known = self.model.get(name)
-            if known is None or known.content is None or self.cut_above(name):
+            if known is None or known.content is None or self.cut_above(name) or self.closed_above(name):
                 assert public is None
                 continue
             assert public is not None
             expected = decode_body(self.store.find(name) or b"").values
             assert decode_body(public).values == tuple(value for value in expected if value.public)
 
+    def closed_above(self, identifier: bytes) -> Status | None:
+        """What the highest allotment above that is suspended or closed has to say."""
+        prefix = identifier.partition(b"/")[0].decode() + "."
+        above = [one for one in self.stages if prefix.startswith(one + ".") and self.stages[one] is not Stage.HOSTED]
+        return None if not above else CLOSURES[self.stages[min(above, key=len)]]
+
     def cut_above(self, identifier: bytes) -> str | None:
         """The shortest prefix of the identifier's that is delegated."""
         prefix = identifier.partition(b"/")[0].decode()
-        children = [name[12:].decode() for name, known in self.model.items() if is_system(name) and known.content]
+        names = [name for name, known in self.model.items() if name.startswith(b"\x01delegation/") and known.content]
+        children = [name[12:].decode() for name in names]
         above = [child for child in children if child == prefix or prefix.startswith(child + ".")]
         return min(above, key=len, default=None)
 
     @rule(identifier=identifiers)
     def find_the_cut(self, identifier: bytes) -> None:
         cut = self.store.cut(identifier.partition(b"/")[0].decode())
-        child = self.cut_above(identifier)
+        closure = self.closed_above(identifier)
+        assert self.store.closure(identifier.partition(b"/")[0].decode()) == closure
+        child = None if closure is not None else self.cut_above(identifier)
         if child is None or cut is None:
             assert child is cut is None
             return
