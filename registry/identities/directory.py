@@ -18,7 +18,7 @@ from registry.enterprises.service import ENTERPRISES
 from registry.identities.attempts import Attempts
 from registry.identities.bodies import Group, Identity, Key, Token
 from registry.identities.rules import NO_PASSWORDS, WRONG, is_member
-from registry.identities.secrets import password_fits, token_digest
+from registry.identities.secrets import nobodys_password, password_fits, token_digest
 from registry.permissions import Caller, within
 from registry.shelf import Reading, Shelf
 from registry.store.allotments import ALLOTMENTS, Stage
@@ -111,9 +111,7 @@ class Directory:
         self._attempts.check(name, now)
         identity = self._identities.find(name).value
         if identity is None or identity.disabled or not identity.password:
-            self._attempts.wrong(who, now)
-            self._attempts.wrong(name, now)
-            raise Refused(NO_PASSWORDS, NO_PASSWORDS.status)
+            return nobodys_password()
         return identity.password
 
     def attempted(self, name: str, who: str, fits: bool, now: float) -> Caller:
