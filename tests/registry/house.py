@@ -14,6 +14,7 @@ from registry.enterprises.credit_codes import check_character
 from registry.identities.bodies import NewIdentity
 from registry.permissions import Caller, Role
 from registry.rights import Rights
+from registry.store.interface import Store
 from registry.store.memory import MemoryStore
 from registry.store.writes import Outcome, Write
 
@@ -43,7 +44,7 @@ def application(number: int = 1, **changes: Any) -> Application:
 class House:
     """Accounts whose changes are carried out when they are given, or, ``held``, when :meth:`let_go` is called."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.store = store or MemoryStore()
         self.rights = Rights({}, ZONE, [ZONE_KEY.public])
         self.now = NOW
