@@ -51,6 +51,24 @@ DELEGATED: Final = Rule(
     "'{prefix}' is served by another node, since '{child}' is delegated: register it there, or revoke the delegation",
     "“{prefix}”由其他节点负责（“{child}”已授权）：请在该节点注册，或先撤销授权",
 )
+SUSPENDED: Final = Rule(
+    "rights.suspended",
+    Status.SUSPENDED,
+    "'{prefix}' is suspended, and nothing is written below it: {reason}",
+    "“{prefix}”已停用，不能写入：{reason}",
+)
+CLOSED: Final = Rule(
+    "rights.closed",
+    Status.WITHDRAWN,
+    "'{prefix}' is closed, and nothing is written below it",
+    "“{prefix}”已关闭，不能写入",
+)
+NOT_OPEN: Final = Rule(
+    "rights.not-open",
+    Status.NOT_PERMITTED,
+    "'{prefix}' is {stage}: nothing is written below it here; an administrator of the node hosts it first",
+    "“{prefix}”当前状态为 {stage}，不能在本节点写入；请由节点管理员先开通托管",
+)
 WHOLE_ZONE: Final = Rule(
     "rights.whole-zone",
     Status.NOT_PERMITTED,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from protocol.errors import Refused, Rule
+from protocol.errors import Refused
 from protocol.signatures import PublicKey
-from protocol.status import Status
 from registry.enterprises.bodies import Allotment, Enterprise
 from registry.enterprises.service import ENTERPRISES
 from registry.identities.attempts import Attempts
@@ -20,6 +19,7 @@ from registry.identities.bodies import Group, Identity, Key, Token
 from registry.identities.rules import NO_PASSWORDS, WRONG, is_member
 from registry.identities.secrets import nobodys_password, password_fits, token_digest
 from registry.permissions import Caller, within
+from registry.rights import CLOSED, NOT_OPEN, SUSPENDED
 from registry.shelf import Reading, Shelf
 from registry.store.allotments import ALLOTMENTS, Stage
 from registry.store.system import at_and_above
@@ -31,25 +31,6 @@ GROUPS: Final = b"\x01group"
 
 MAX_REMEMBERED: Final = 10_000
 """Answers remembered of each kind; where there are more, all are forgotten and read anew."""
-
-SUSPENDED: Final = Rule(
-    "rights.suspended",
-    Status.SUSPENDED,
-    "'{prefix}' is suspended, and nothing is written below it: {reason}",
-    "“{prefix}”已停用，不能写入：{reason}",
-)
-CLOSED: Final = Rule(
-    "rights.closed",
-    Status.WITHDRAWN,
-    "'{prefix}' is closed, and nothing is written below it",
-    "“{prefix}”已关闭，不能写入",
-)
-NOT_OPEN: Final = Rule(
-    "rights.not-open",
-    Status.NOT_PERMITTED,
-    "'{prefix}' is {stage}: nothing is written below it here; an administrator of the node hosts it first",
-    "“{prefix}”当前状态为 {stage}，不能在本节点写入；请由节点管理员先开通托管",
-)
 
 Name = TypeVar("Name")
 Answer = TypeVar("Answer")
