@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protocol.errors import BiaoshiError
+from registry.audit.chain import Link
+from registry.audit.export import SignedHead
 from registry.audit.journal import Done, Journal, Submit
+from registry.audit.service import AuditLog
 from registry.changes import Change
 from registry.enterprises.prefixes import FIRST_NUMBER, NUMBER_DIGITS
 from registry.enterprises.service import Enterprises
@@ -22,7 +25,8 @@ class Accounts:
     ``rights`` is told of identities' keys and of prefixes that are closed to writing. ``submit`` has writes carried out
     on the disk; ``check`` raises where nothing may be written now; ``confirm`` calls back once what is on the disk is
     also where it must be before it is acknowledged, or with the reason for which that is not known. ``clock`` gives
-    seconds since 1970. Numbers of prefixes are given out from ``first`` on, in ``digits`` digits.
+    seconds since 1970; ``sign`` makes a head of the audit log. Numbers of prefixes are given out from ``first`` on, in
+    ``digits`` digits.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Accounts:
         rights: Rights,
         submit: Submit,
         clock: Callable[[], float],
+        sign: Callable[[Link], SignedHead],
         *,
         check: Callable[[], None] = lambda: None,
         confirm: Callable[[Settle], None] = lambda settle: settle(None),
@@ -44,6 +49,7 @@ class Accounts:
         self.journal = Journal(store, zone, submit, clock, self.directory.forget)
         self.enterprises = Enterprises(store, zone, lambda: store.counts().active, first=first, digits=digits)
         self.identities = Identities(store, zone, self.directory, rights.is_configured)
+        self.audit = AuditLog(store, zone, sign)
         rights.identities = self.directory.by_key
         rights.barrier = self.directory.barrier
 

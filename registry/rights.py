@@ -25,7 +25,7 @@ UNKNOWN_KEY: Final = Rule(
     "rights.unknown-key",
     Status.NOT_PERMITTED,
     "the key {key} is not known on this node, or was revoked; an operator adds it under [[registry.writers]]",
-    "本节点不认识密钥 {key}，或该密钥已被撤销，请由运维人员加入 [[registry.writers]]",
+    "密钥 {key} 在本节点无权操作（未登记或已撤销），请由运维人员加入 [[registry.writers]]",
 )
 NO_PROOF: Final = Rule(
     "rights.no-proof",

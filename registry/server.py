@@ -40,6 +40,8 @@ from protocol.signatures import PublicKey
 from protocol.trust import TrustAnchor
 from protocol.turn import Turn
 from registry.accounts import Accounts
+from registry.audit.chain import Link
+from registry.audit.export import SignedHead, sign_head
 from registry.committer import Committer
 from registry.delegating import Parent
 from registry.delegations import Delegations
@@ -139,8 +141,11 @@ async def open_registry(
         else:
             settle(None)
 
+    def sign_log(end: Link) -> SignedHead:
+        return sign_head(zone, end, int(time.time()), turn.key, facts.chain)
+
     accounts = Accounts(
-        store, zone, rights, committer.submit, time.time, check=check_writing, confirm=confirm,
+        store, zone, rights, committer.submit, time.time, sign_log, check=check_writing, confirm=confirm,
         first=settings.enterprises.first_number, digits=settings.enterprises.digits,
     )  # fmt: skip
     asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)

@@ -216,9 +216,8 @@ class Session:
         if self._follower is None:
             self._caller()
         question = read_question(arguments)
-        if self._follower is None:
-            self._require_zone(Operation.FEED_READ, WHOLE_ZONE)
-        poll = Poll(rid, question, self._store, self._follower)
+        poll = Poll(rid, question, self._store, self._follower, self._check_feed)
+        poll.check()
         return poll if question.wait_ms or self._follower else poll.response(final=True) or b""
 
     def _vouched(self, rid: int, arguments: tuple[object, ...]) -> bytes:
@@ -236,6 +235,10 @@ class Session:
         if not caller.roles:
             raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=self._facts.zone)
         return caller
+
+    def _check_feed(self) -> None:
+        if self._follower is None:
+            self._require_zone(Operation.FEED_READ, WHOLE_ZONE)
 
     def _require_zone(self, operation: Operation, rule: Rule) -> None:
         if not allows(self._caller(), operation, self._facts.zone, int(time.time())):

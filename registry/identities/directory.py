@@ -50,8 +50,8 @@ class Directory:
         self._groups = Shelf(store, GROUPS, Group)
         self._enterprises = Shelf(store, ENTERPRISES, Enterprise)
         self._allotments = Shelf(store, ALLOTMENTS, Allotment)
-        self._by_token: dict[str, Caller | None] = {}
-        self._by_key: dict[PublicKey, Caller | None] = {}
+        self._by_token: dict[str, Caller] = {}
+        self._by_key: dict[PublicKey, Caller] = {}
         self._barriers: dict[str, Refused | None] = {}
         self._attempts = Attempts()
 
@@ -64,26 +64,24 @@ class Directory:
     # Who is calling? ------------------------------------------------------------------------------
 
     def by_token(self, secret: str, who: str, now: float) -> Caller:
-        """The caller that a token stands for. ``who`` tries it (an address); too many wrong ones have it wait. That a
-        token has ended is for the table of rights to say. Raises :class:`Refused`."""
+        """The caller that a token stands for. ``who`` tries it (an address); too many wrong ones are not looked at for
+        a while, which no right one feels. That a token has ended is for the table of rights to say. Raises
+        :class:`Refused`."""
         digest = token_digest(secret)
-        caller = None
-        if digest is not None:
-            if digest not in self._by_token:
-                self._attempts.check(who, now)
-                _remember(self._by_token, digest, self._read_token(digest))
-            caller = self._by_token[digest]
-        if caller is None:
+        caller = None if digest is None else self._by_token.get(digest) or self._read_token(digest)
+        if digest is None or caller is None:
             self._attempts.check(who, now)
             self._attempts.wrong(who, now)
             raise Refused(WRONG, WRONG.status)
+        _remember(self._by_token, digest, caller)
         return caller
 
     def by_key(self, key: PublicKey) -> Caller | None:
         """The caller for whom a key speaks, once it has been proven; None where it is no identity's."""
-        if key not in self._by_key:
-            _remember(self._by_key, key, self._read_key(key))
-        return self._by_key[key]
+        caller = self._by_key.get(key) or self._read_key(key)
+        if caller is not None:
+            _remember(self._by_key, key, caller)
+        return caller
 
     def check_attempts(self, name: str, who: str, now: float) -> bytes:
         """What is kept of the password of ``name``, to be compared by :func:`registry.identities.secrets.password_fits`

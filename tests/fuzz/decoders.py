@@ -38,6 +38,9 @@ from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
+from registry.audit.chain import Entry, encode_entry, first_link, follow
+from registry.audit.export import export, sign_head, verify
+from registry.audit.log import KeptEntry
 from registry.feeding import read_page
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
@@ -45,7 +48,7 @@ from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
-from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
+from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW, NOW_MS, SECONDARY, SECONDARY_CHAIN, TOP
 
 Judge = Callable[[bytes], None]
 Value = TypeVar("Value")
@@ -317,6 +320,31 @@ def judge_datagrams(data: bytes) -> None:
         assert len(exchange.receive_datagram(honest, NOW_MS)) == len(truth)
 
 
+@cache
+def honest_log() -> bytes:
+    """An audit log of some entries, exported."""
+    link, kept = first_link(SECONDARY.prefix), list[KeptEntry]()
+    for number in range(3):
+        entry = Entry(
+            number=number, time=NOW, actor="88.118/U.li", action="prefix.suspend", record="allotment/88.118.32001",
+            version=number + 1, reason="质量问题", details={"to": "x"},
+        )  # fmt: skip
+        link = follow(link, encode_entry(entry))
+        kept.append(KeptEntry(encode_entry(entry), link.link))
+    return b"".join(
+        export(
+            SECONDARY.prefix, kept, lambda end: sign_head(SECONDARY.prefix, end, NOW, SECONDARY.online, SECONDARY_CHAIN)
+        )
+    )
+
+
+def judge_audit(data: bytes) -> None:
+    """Only what was exported is verified, to the byte."""
+    head = attempt(lambda data: verify(data.splitlines(keepends=True), ANCHOR), data, BiaoshiError)
+    if not isinstance(head, BiaoshiError):
+        assert data == honest_log()
+
+
 JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
@@ -329,6 +357,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "request": judge_request,
     "succession": judge_succession,
     "receipt": judge_receipt,
+    "audit": judge_audit,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
     **DOORS,

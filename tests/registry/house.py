@@ -8,6 +8,8 @@ from typing import Any, Final
 from protocol.errors import BiaoshiError, StoreError
 from protocol.signatures import SigningKey
 from registry.accounts import Accounts
+from registry.audit.chain import Link
+from registry.audit.export import SignedHead, sign_head
 from registry.changes import Change
 from registry.enterprises.bodies import Allot, Application, Contact, Why
 from registry.enterprises.credit_codes import check_character
@@ -17,6 +19,8 @@ from registry.rights import Rights
 from registry.store.interface import Store
 from registry.store.memory import MemoryStore
 from registry.store.writes import Outcome, Write
+from tests.vectors import actors as vectors
+from tests.vectors.actors import SECONDARY, SECONDARY_CHAIN
 
 ZONE: Final = "88.118"
 ZONE_KEY: Final = SigningKey(b"z" * 32)
@@ -41,6 +45,10 @@ def application(number: int = 1, **changes: Any) -> Application:
     return Application(**(fields | changes))
 
 
+def _sign(link: Link) -> SignedHead:
+    return sign_head(ZONE, link, vectors.NOW, SECONDARY.online, SECONDARY_CHAIN)
+
+
 class House:
     """Accounts whose changes are carried out when they are given, or, ``held``, when :meth:`let_go` is called."""
 
@@ -51,7 +59,7 @@ class House:
         self.held = False
         self.failure: StoreError | None = None
         self._waiting: list[tuple[list[Write], Callable[[list[Outcome] | StoreError], None]]] = []
-        self.accounts = Accounts(self.store, ZONE, self.rights, self._submit, lambda: self.now)
+        self.accounts = Accounts(self.store, ZONE, self.rights, self._submit, lambda: self.now, _sign)
         self.enterprises, self.identities = self.accounts.enterprises, self.accounts.identities
         self.directory = self.accounts.directory
         self.accounts.journal.start()

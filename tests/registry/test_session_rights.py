@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from protocol.errors import Refused
 from protocol.framing import split
 from protocol.messages import Op, Response, encode_request, read_response, refusal
 from protocol.node import NodeFacts
@@ -13,6 +14,7 @@ from protocol.signatures import SigningKey
 from protocol.status import Status
 from protocol.trust import Chain
 from registry.enterprises.bodies import Allot
+from registry.feeding import Poll
 from registry.identities.bodies import ChangeIdentity, NewKey
 from registry.permissions import Role
 from registry.rights import challenge_bytes
@@ -164,3 +166,14 @@ def test_a_prefix_is_written_to_while_it_is_hosted(house: House) -> None:
     assert house.store.get(name.encode()) is not None
     house.do(house.enterprises.close_prefix(ADMINISTRATOR, "88.118.00003", WHY, NOW))
     assert session.write(name) == [Status.WITHDRAWN]
+
+
+def test_a_question_that_waits_for_news_is_answered_no_when_its_caller_is_revoked(house: House) -> None:
+    session = client(house, Role.NODE_ADMINISTRATOR, f"{ZONE}/U.chief")
+    cursor = session.ask(Op.CHANGES, None, 10).payload[1]  # type: ignore[index]
+    [(request, _)] = split(encode_request(Op.CHANGES, 7, cursor, 10, 1_000, 0))
+    poll = session.session.answer(request)
+    assert isinstance(poll, Poll)
+    house.do(house.identities.change(ADMINISTRATOR, f"{ZONE}/U.chief", ChangeIdentity(disabled=True), NOW))
+    with pytest.raises(Refused):
+        poll.response(final=False)
