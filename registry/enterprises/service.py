@@ -176,11 +176,11 @@ class Enterprises:
         if wanted:
             prefix = normal_prefix_text(wanted)
             left = self._allotments.find(prefix)
-            if left.value is not None and left.value.enterprise == code and prefix not in enterprise.prefixes:
-                changed = add_prefix(code, enterprise, prefix)  # a crash has left half of it
+            if _is_half(left.value, code) and prefix not in enterprise.prefixes:
+                changed = add_prefix(code, enterprise, prefix)
                 event = Event(caller.name, "prefix.allot", 0, found.version + 1, details={"prefix": prefix})
                 write = self._enterprises.write(code, found, changed)
-                return Change((event,), (write,), _allotment_view(prefix, left.value))
+                return Change((event,), (write,), self.allotment(caller, prefix, now))
             check_free(self._zone, prefix, allotted, delegated)
         else:
             start = max(self._first, numbering.value.next if numbering.value else 0)
@@ -285,6 +285,11 @@ def near(store: Reading, records: bytes, prefix: str) -> str | None:
                 return below
         cursor = page.cursor
     return None
+
+
+def _is_half(allotment: Allotment | None, code: str) -> bool:
+    """Whether an allotment may be what a crash has left: made, and not yet in its enterprise's list."""
+    return allotment is not None and allotment.enterprise == code and allotment.stage is Stage.ALLOTTED
 
 
 def _view(enterprise: Enterprise) -> EnterpriseView:

@@ -20,6 +20,7 @@ from tests.registry.store.builders import put
 PREFIXES = ("88.118.1", "88.118.00001", "88.118.00002", "88.118.1.5", "88.118.X")
 numbers = st.integers(1, 2)
 prefixes = st.sampled_from(PREFIXES)
+places = st.integers(0, 9)
 
 OPEN = {"allotted", "hosted", "delegated"}
 
@@ -114,10 +115,28 @@ class Lives(RuleBasedStateMachine):
             self.stages[prefix] = "allotted"
             self.owned[number].append(prefix)
 
-    @rule(
-        which=st.integers(0, 9),
-        step=st.sampled_from(["host", "delegate", "suspend", "resume", "close", "transfer", "arrive"]),
-    )
+    @rule(which=places, how=st.sampled_from(["host", "delegate"]))
+    def open(self, which: int, how: str) -> None:
+        self.step(which, how)
+
+    @rule(which=places, resume=st.booleans())
+    def suspend(self, which: int, resume: bool) -> None:
+        self.step(which, "suspend")
+        if resume:
+            self.step(which, "resume")
+
+    @rule(which=places)
+    def resume(self, which: int) -> None:
+        self.step(which, "resume")
+
+    @rule(which=places, arrive=st.booleans())
+    def transfer(self, which: int, arrive: bool) -> None:
+        self.step(which, "arrive" if arrive else "transfer")
+
+    @rule(which=places)
+    def close_prefix(self, which: int) -> None:
+        self.step(which, "close")
+
     def step(self, which: int, step: str) -> None:
         some = sorted(self.stages) or list(PREFIXES)
         prefix = PREFIXES[0] if which == 9 else some[which % len(some)]
@@ -139,7 +158,7 @@ class Lives(RuleBasedStateMachine):
             self.stages[prefix] = after
 
     @rule(prefix=prefixes, there=st.booleans())
-    def delegate(self, prefix: str, there: bool) -> None:
+    def zone_delegates(self, prefix: str, there: bool) -> None:
         """The zone's keys delegate and revoke by themselves."""
         statement = {"DELEGATION": b"statement"} if there else None
         self.house.store.apply([system_write(DELEGATIONS, prefix, statement)], NOW)
@@ -184,7 +203,7 @@ def test_lives_are_as_the_model_says() -> None:
     run_state_machine_as_test(
         Lives,
         settings=settings(
-            max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
