@@ -29,9 +29,6 @@ HEAD_CONTEXT: Final = b"biaoshi audit head 1\x00"
 FORMAT: Final = 1
 LINK_BYTES: Final = 32
 
-MAX_REASON_CHARACTERS: Final = 1_000
-"""Characters of a reason: some sentences."""
-
 _U63: Final = (1 << 63) - 1
 
 DAMAGED: Final = Rule(

@@ -14,7 +14,10 @@ MAX_CREDENTIALS: Final = 32
 """Tokens and keys of one identity."""
 
 MAX_MEMBERS: Final = 500
-"""Members of one group: its record stays below the limit of a value's data."""
+"""Members of one group."""
+
+MAX_GROUP_BYTES: Final = 14_000
+"""Bytes of their names together: a group is kept as one value of a record."""
 
 MAX_SCOPE: Final = 16
 """Prefixes that one token is limited to."""

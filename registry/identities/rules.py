@@ -8,7 +8,7 @@ from typing import Final
 from protocol.errors import InvalidInput, Refused, Rule
 from protocol.identifiers import Identifier, covers, normal_prefix_text, normal_text, parse
 from protocol.status import Status
-from registry.identities.bodies import MAX_CREDENTIALS, Identity
+from registry.identities.bodies import MAX_CREDENTIALS, MAX_GROUP_BYTES, Identity
 from registry.permissions import STAFF, Caller, Operation, Role
 
 
@@ -20,8 +20,8 @@ UNKNOWN: Final = _rule("unknown", Status.NOT_FOUND, "there is no identity '{name
 EXISTS: Final = _rule(
     "exists",
     Status.EXISTS,
-    "there is an identity '{name}' already; change it, or choose another name",
-    "身份“{name}”已存在，请修改该身份或另选名称",
+    "there is an identity or a group '{name}' already; change it, or choose another name",
+    "身份或身份组“{name}”已存在，请修改它或另选名称",
 )
 NO_PLACE: Final = _rule(
     "no-place",
@@ -72,6 +72,13 @@ BAD_MEMBER: Final = _rule(
     Status.BAD_REQUEST,
     "'{member}' is no member of a group; a member is an identity, or the prefix of an enterprise, in normal form",
     "“{member}”不能作为身份组成员：应为规范形式的身份标识或企业前缀",
+)
+LARGE_GROUP: Final = _rule(
+    "large-group",
+    Status.TOO_LARGE,
+    "the names of the group's members have {length} bytes together; at most {limit} are kept. Name prefixes of "
+    "enterprises, or make several groups",
+    "身份组成员名称共 {length} 字节，超过上限 {limit}；请改用企业前缀，或分成多个身份组",
 )
 NO_GROUP: Final = _rule("no-group", Status.NOT_FOUND, "there is no group '{name}' here", "本节点没有身份组“{name}”")
 WRONG: Final = _rule(
@@ -135,6 +142,10 @@ def check_scope(
 
 def check_members(members: Iterable[str]) -> tuple[str, ...]:
     """The members of a group, in order, each once. Raises :class:`InvalidInput`."""
+    members = list(members)
+    length = sum(len(member.encode()) for member in members)
+    if length > MAX_GROUP_BYTES:
+        raise InvalidInput(LARGE_GROUP, length=length, limit=MAX_GROUP_BYTES)
     checked: set[str] = set()
     for member in members:
         normal = normal_text(member).decode() if "/" in member else normal_prefix_text(member)

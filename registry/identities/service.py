@@ -77,7 +77,7 @@ class Identities:
         check(caller, Operation.IDENTITY_CHANGE, _prefix(name), now)
         check_place(name, body.roles, self._zone, bool(self._directory.prefixes_of(name)))
         found = self._identities.find(name)
-        if found.value is not None:
+        if found.value is not None or self._groups.find(name).value is not None:
             raise Refused(EXISTS, EXISTS.status, name=name)
         identity = Identity(roles=_in_order(body.roles), title=body.title, made=now)
         return self._put(caller, name, found, identity, "create", {"roles": ", ".join(identity.roles)})
@@ -164,11 +164,10 @@ class Identities:
         key = PublicKey.parse(body.key)
         credential = key_name(key)
         there = self._keys.find(credential.partition(":")[2])
-        if there.value is not None or self._configured(key):
-            if there.value is not None and there.value.identity == name and credential in identity.credentials:
-                return Change((), (), _key_view(credential, there.value))
-            if self._configured(key) or self._is_named(credential, there.value):
-                raise Refused(KEY_IN_USE, KEY_IN_USE.status, key=str(key))
+        if there.value is not None and there.value.identity == name and credential in identity.credentials:
+            return Change((), (), _key_view(credential, there.value))
+        if self._configured(key) or self._is_named(credential, there.value):
+            raise Refused(KEY_IN_USE, KEY_IN_USE.status, key=str(key))
         kept = Key(identity=name, title=body.title, made=now)
         write = self._keys.write(credential.partition(":")[2], there, kept)
         details = {"credential": credential_id(credential), "title": body.title, "key": str(key)}
@@ -215,6 +214,8 @@ class Identities:
         name = _normal(name)
         check(caller, Operation.GROUP_CHANGE, _prefix(name), now)
         members = check_members(body.members)
+        if self._identities.find(name).value is not None:
+            raise Refused(EXISTS, EXISTS.status, name=name)
         found = self._groups.find(name)
         made = found.value.made if found.value else now
         group = Group(members=members, title=body.title, made=made)

@@ -23,6 +23,7 @@ from registry.identities.rules import (
     EXISTS,
     FOREIGN_ROLE,
     KEY_IN_USE,
+    LARGE_GROUP,
     NO_CREDENTIAL,
     NO_PLACE,
     NO_SCOPE,
@@ -329,6 +330,15 @@ def test_a_group_has_members_of_any_enterprise(house: House) -> None:
     for member in ("88.118.a", "x//", "", f"{ONE}/"):
         body = NewGroup(members=[member])
         assert fails(house, lambda body=body: house.identities.put_group(boss, partners, body, NOW))
+    names = [f"{ZONE}.{number:05d}/U.{'x' * 40}" for number in range(500)]
+    error = fails(house, lambda: house.identities.put_group(boss, partners, NewGroup(members=names), NOW))
+    assert error.rule is LARGE_GROUP
+    fitting = NewGroup(members=names[:240])
+    house.do(house.identities.put_group(boss, partners, fitting, NOW))
+    body = NewGroup(members=[])
+    assert fails(house, lambda: house.identities.put_group(boss, boss.name, body, NOW)).rule is EXISTS
+    twin = NewIdentity(name=partners, roles=[READER])
+    assert fails(house, lambda: house.identities.create(boss, twin, NOW)).rule is EXISTS
     house.do(house.identities.delete_group(boss, partners, NOW))
     assert not house.directory.is_in(WANG, partners)
     house.do(house.identities.put_group(boss, partners, NewGroup(members=[]), NOW))
