@@ -192,6 +192,7 @@ async def open_registry(
         log.info("stopping", connections=len(doorway.open))
         server.close()
         doorway.close()
+        accounts.journal.stop()
         await stop_statistics()
         await asyncio.to_thread(committer.stop)
         await asyncio.sleep(0)  # what the committer has handed over comes first

@@ -35,6 +35,13 @@ NOT_CARRIED_OUT: Final = Rule(
     "{record} 已被其他操作修改，请查看后重新发送",
 )
 
+STOPPING: Final = Rule(
+    "change.stopping",
+    Status.SHUTTING_DOWN,
+    "nothing was changed: the node is going down. Send this again when it is back",
+    "未作任何修改：节点正在关闭，请待其恢复后重新发送",
+)
+
 Done = Callable[[object], None]
 """Called with the change's result once it is durable, or with the :class:`~protocol.errors.BiaoshiError` for which it
 is not."""
@@ -82,6 +89,7 @@ class Journal:
         self._waiting: list[_Waiting] = []
         self._busy = False
         self._claimed: set[bytes] = set()
+        self._stopping = False
         self._void = unfinished(store.find, self._end)
         """Entries that tell of what was not carried out, to be taken back with the next batch."""
 
@@ -94,9 +102,19 @@ class Journal:
         """Take back what a crash has left half done; to be called once writes can be carried out."""
         self._go_on()
 
+    def stop(self) -> None:
+        """Submit nothing more. Those that wait for their turn are told so; what is under way is carried out."""
+        self._stopping = True
+        waiting, self._waiting = self._waiting, []
+        for _, done in waiting:
+            done(Refused(STOPPING, STOPPING.status))
+
     def carry_out(self, change: Change[object], done: Done) -> None:
         """Have a change carried out. It rests on what the store has now: while a record of it is being changed by
         another, it is refused."""
+        if self._stopping:
+            done(Refused(STOPPING, STOPPING.status))
+            return
         for write in change.writes:
             if write.identifier in self._claimed:
                 done(Refused(UNDER_WAY, UNDER_WAY.status, record=_shown(write.identifier)))
@@ -109,7 +127,7 @@ class Journal:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._busy or not (self._waiting or self._void):
+        if self._busy or self._stopping or not (self._waiting or self._void):
             return
         batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
         void, self._void = self._void, []

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BiaoshiError, Refused, StoreError
+from protocol.status import Status
 from registry.audit import journal
 from registry.audit.chain import decode_entry, walk
 from registry.audit.journal import NOT_CARRIED_OUT, UNDER_WAY, Journal
@@ -111,6 +112,22 @@ def test_what_fails_leaves_no_gap() -> None:
     bench.change("a", 3)
     bench.let_go()
     assert bench.told() == [("thing.put", "thing/b"), ("thing.put", "thing/a")]
+
+
+def test_at_the_end_what_is_under_way_is_carried_out_and_nothing_more() -> None:
+    bench = Bench()
+    bench.change("a", 1)
+    bench.change("b", 2)
+    bench.journal.stop()
+    bench.change("c", 3)
+    for number in (2, 3):
+        answer = bench.answers[number]
+        assert isinstance(answer, Refused)
+        assert answer.status is Status.SHUTTING_DOWN
+    bench.let_go()
+    assert bench.answers[1] == 1
+    assert not bench.batches
+    assert bench.told() == [("thing.put", "thing/a")]
 
 
 def test_a_change_without_writes_is_done() -> None:
