@@ -21,6 +21,9 @@ BAD_ROW: Final = Rule(
     "存储记录 {record} 已损坏：{reason}",
 )
 
+ONE_LINE: Final = r"^(?![\s\S]*[\x00-\x1f\x7f])"
+"""The pattern of a text without control characters, in Python as in JSON Schema."""
+
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from registry.shelf import ONE_LINE
 from registry.store.allotments import Stage
 
 FORMAT: Final = 1
@@ -14,8 +15,8 @@ FORMAT: Final = 1
 MAX_PREFIXES: Final = 16
 """Prefixes of one enterprise; nearly all have one."""
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
-_Short = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
+_Short = Annotated[str, msgspec.Meta(max_length=200, pattern=ONE_LINE)]
 _Why = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 Prefix = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Nature = Annotated[int, msgspec.Meta(ge=1, le=5)]

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from registry.permissions import Operation, Role
+from registry.shelf import ONE_LINE
 
 FORMAT: Final = 1
 
@@ -25,7 +26,7 @@ MAX_SCOPE: Final = 16
 MAX_TOKEN_DAYS: Final = 3_650
 
 _Name = Annotated[str, msgspec.Meta(min_length=3, max_length=480)]
-_Title = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+_Title = Annotated[str, msgspec.Meta(max_length=200, pattern=ONE_LINE)]
 _Prefix = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Member = Annotated[str, msgspec.Meta(min_length=1, max_length=480)]
 """An identity, or a bare prefix: every identity of that enterprise."""
