@@ -81,7 +81,6 @@ class Journal:
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
         self._submit = submit
         self._clock = clock
         self.changed = changed

@@ -7,10 +7,10 @@ one write revokes it, at once, for every session: they ask here each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, TypeVar
 
-from protocol.errors import Refused
+from protocol.errors import IdentifierError, Refused
+from protocol.identifiers import normal_text
 from protocol.signatures import PublicKey
 from registry.enterprises.bodies import Allotment, Enterprise
 from registry.enterprises.service import ENTERPRISES
@@ -83,33 +83,34 @@ class Directory:
             _remember(self._by_key, key, caller)
         return caller
 
-    def check_attempts(self, name: str, who: str, now: float) -> bytes:
+    def begin_password(self, name: str, who: str, now: float) -> bytes:
         """What is kept of the password of ``name``, to be compared by :func:`registry.identities.secrets.password_fits`
-        on another thread, as that takes long; then :meth:`attempted` is to be told. Raises :class:`Refused`."""
-        self._attempts.check(who, now)
-        self._attempts.check(name, now)
-        identity = self._identities.find(name).value
+        on another thread, as that takes long; then :meth:`end_password` is to be told. Until then it counts as a wrong
+        attempt, so that many at once are no way around the wait. Raises :class:`Refused`."""
+        name = _normal(name)
+        for one in (who, name):
+            self._attempts.check(one, now)
+        for one in (who, name):
+            self._attempts.wrong(one, now)
+        identity = self._identities.find(name).value if name else None
         if identity is None or identity.disabled or not identity.password:
             return nobodys_password()
         return identity.password
 
-    def attempted(self, name: str, who: str, fits: bool, now: float) -> Caller:
+    def end_password(self, name: str, who: str, fits: bool) -> Caller:
         """The caller that has given the right password. Raises :class:`Refused`."""
-        caller = self.by_name(name)
-        if not fits or caller is None:
-            self._attempts.wrong(who, now)
-            self._attempts.wrong(name, now)
+        name = _normal(name)
+        caller = self.by_name(name) if name and fits else None
+        if caller is None:
             raise Refused(NO_PASSWORDS, NO_PASSWORDS.status)
         self._attempts.right(who)
         self._attempts.right(name)
         return caller
 
-    def by_password(
-        self, name: str, password: str, who: str, now: float, fits: Callable[[str, bytes], bool] = password_fits
-    ) -> Caller:
+    def by_password(self, name: str, password: str, who: str, now: float) -> Caller:
         """Both at once, for who has the time. Raises :class:`Refused`."""
-        kept = self.check_attempts(name, who, now)
-        return self.attempted(name, who, fits(password, kept), now)
+        kept = self.begin_password(name, who, now)
+        return self.end_password(name, who, password_fits(password, kept))
 
     def by_name(self, name: str) -> Caller | None:
         """The caller that an identity is with all its rights; None where there is none, or it is disabled."""
@@ -194,3 +195,11 @@ def token_name(digest: str) -> str:
 def key_name(key: PublicKey) -> str:
     """By what an identity names one of its keys."""
     return f"key:{key.algorithm:02x}{key.raw.hex()}"
+
+
+def _normal(name: str) -> str:
+    """The normal form of a name that a stranger gives; empty for what can be nobody's."""
+    try:
+        return normal_text(name).decode()
+    except IdentifierError:
+        return ""

@@ -25,6 +25,7 @@ from registry.identities.rules import (
     KEY_IN_USE,
     LARGE_GROUP,
     NO_CREDENTIAL,
+    NO_PASSWORDS,
     NO_PLACE,
     NO_SCOPE,
     OWN_RIGHTS,
@@ -312,6 +313,25 @@ def test_passwords(house: House) -> None:
     house.do(house.identities.set_password(li, LI, b"", NOW))
     with pytest.raises(Refused):
         house.directory.by_password(LI, "correct horse battery", "e", NOW + 9_999)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nobody", f"{ONE}/U.none", "\ud800/x", "x" * 10_000, f"{ONE}/\n", f"{ONE}/U.plain"]
+)
+def test_a_name_without_a_password_is_told_nothing_else(house: House, name: str) -> None:
+    house.identity(f"{ONE}/U.plain", WRITER)
+    with pytest.raises(Refused) as caught:
+        house.directory.by_password(name, "correct horse battery", "a", NOW)
+    assert caught.value.rule is NO_PASSWORDS
+
+
+def test_many_attempts_at_once_are_no_way_around_the_wait(house: House) -> None:
+    house.identity(LI, WRITER)
+    for number in range(5):
+        house.directory.begin_password(LI, f"a{number}", NOW)
+    with pytest.raises(Refused) as caught:
+        house.directory.begin_password(LI, "b", NOW)
+    assert caught.value.status is Status.TOO_MANY_ATTEMPTS
 
 
 # Groups -----------------------------------------------------------------------------------------------
