@@ -23,6 +23,7 @@ MODULES: Final = {
     "resolver.cli": ("resolve", "verify", "history", "list"),
     "registry.cli": ("register", "update", "delete", "import", "export"),
     "registry.templates.cli": ("template", "search"),
+    "registry.audit.cli": ("audit",),
     "biaoshi.delegation.cli": ("delegate",),
     "biaoshi.custody.cli": ("custody", "vouch", "restore"),
     "biaoshi.rolling.cli": ("zone-key", "anchor"),

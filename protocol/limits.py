@@ -38,6 +38,9 @@ MAX_DATA_BYTES: Final = 16_384
 MAX_RECORD_BYTES: Final = 32_768
 """Bytes of an encoded record. Bounds what one small question can make a node send."""
 
+MAX_READERS: Final = 64
+"""Names in one value's list of readers: a group stands for more."""
+
 MAX_TTL_SECONDS: Final = 172_800
 """Two days: clients in the field cap there."""
 

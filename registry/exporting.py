@@ -7,6 +7,7 @@ from typing import Any
 
 from protocol.kept import Kept
 from protocol.limits import DEFAULT_TTL_SECONDS
+from protocol.records import DEFAULT_PERMISSIONS
 
 
 def exported(identifier: str, record: Kept) -> dict[str, Any]:
@@ -19,8 +20,10 @@ def exported(identifier: str, record: Kept) -> dict[str, Any]:
         shown: dict[str, Any] = {"index": value.index, "type": value.type, **_data(value.data)}
         if value.ttl != DEFAULT_TTL_SECONDS:
             shown["ttl"] = value.ttl
-        if not value.public:
+        if value.permissions != DEFAULT_PERMISSIONS:
             shown["permissions"] = value.permissions
+        if value.readers:
+            shown["readers"] = list(value.readers)
         values.append(shown)
     return {"identifier": identifier, "values": values}
 

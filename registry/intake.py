@@ -18,7 +18,7 @@ from protocol.identifiers import normal
 from protocol.kept import any_templated, is_templated
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
-from protocol.records import check_values, decode_values_of_all, permissions_by_index
+from protocol.records import are_public, check_values, decode_values_of_all
 from protocol.referrals import Cut
 from protocol.status import Status
 from protocol.templates import Problems
@@ -42,6 +42,7 @@ _COMPARES: Final = {int, type(None)}
 _first_byte: Final = itemgetter(0)
 _index_of: Final = attrgetter("index")
 _permissions_of: Final = attrgetter("permissions")
+_readers_of: Final = attrgetter("readers")
 
 REFUSALS_BYTES: Final = 256 << 10
 """Bytes of sentences about items of records that break their template, in one answer: after so many it says only which
@@ -60,6 +61,9 @@ _CACHED: Final = 256
 _make_write: Final = partial(tuple.__new__, Write)  # what Write._make does, without its call
 
 
+Barrier = Callable[[str], Refused | None]
+
+
 class Intake(NamedTuple):
     """A batch after checking: the writes to be carried out, and the refusals by their place in the batch."""
 
@@ -71,16 +75,18 @@ def read_writes(
     items: Sequence[object],
     prefixes: tuple[str, ...],
     cut: Callable[[str], Cut | None],
+    barrier: Barrier,
     check_templated: CheckTemplated,
 ) -> Intake:
-    """Check the items of a write request from a key that may write below ``prefixes``. ``cut`` is a store's: where a
-    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn."""
+    """Check the items of a write request from a caller who may write below ``prefixes``. ``cut`` is a store's: where a
+    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn.
+    ``barrier`` gives the reason for which nobody may write below a prefix, as it is suspended, say."""
     if len(items) >= _LEAST_QUICK:
-        writes = _read_quickly(items, prefixes, cut, check_templated)
+        writes = _read_quickly(items, prefixes, cut, barrier, check_templated)
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
-    cut = cache(cut)  # one look for all items of a prefix
+    cut, barrier = cache(cut), cache(barrier)  # one look for all items of a prefix
     room = REFUSALS_BYTES
     for i, item in enumerate(items):
         try:
@@ -88,6 +94,9 @@ def read_writes(
             prefix = write.identifier.partition(b"/")[0].decode()
             if not permits(prefixes, prefix):
                 raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+            refused = barrier(prefix)
+            if refused is not None:
+                raise refused
             delegated = None if write.values is None else cut(prefix)
             if delegated is not None:
                 raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=delegated.child)
@@ -126,6 +135,7 @@ def _read_quickly(
     items: Sequence[object],
     prefixes: tuple[str, ...],
     cut: Callable[[str], Cut | None],
+    barrier: Barrier,
     check_templated: CheckTemplated,
 ) -> list[Write] | None:
     """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
@@ -144,7 +154,7 @@ def _read_quickly(
     if lines.count(b"\n") != len(identifiers) or _NORMAL_LINES.fullmatch(lines) is None:
         return None
     for prefix in map(bytes.decode, _prefixes(identifiers, lines)):
-        if not permits(prefixes, prefix) or cut(prefix) is not None:
+        if not permits(prefixes, prefix) or barrier(prefix) is not None or cut(prefix) is not None:
             return None
     try:
         if any_templated(values):
@@ -173,7 +183,7 @@ def _restricted(values: Sequence[bytes]) -> list[bool]:
         if _are_plain(part, mark):
             restricted += [False] * len(part)
         else:
-            restricted += [not _ALL_PUBLIC.issuperset(permissions_by_index(encoded).values()) for encoded in part]
+            restricted += [not are_public(encoded) for encoded in part]
     return restricted
 
 
@@ -182,7 +192,7 @@ def _restricted_or_templated(check_templated: CheckTemplated, identifier: bytes,
     if is_templated(values):
         check_templated(identifier.partition(b"/")[0].decode(), values)
         return False
-    return not _ALL_PUBLIC.issuperset(permissions_by_index(values).values())
+    return not are_public(values)
 
 
 def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:
@@ -193,6 +203,8 @@ def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:
     columns = list(zip(*decode_values_of_all(values, mark), strict=True))
     indexes = {column[0].index for column in columns}
     return len(indexes) == len(columns) and all(
-        len(set(map(_index_of, column))) == 1 and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        len(set(map(_index_of, column))) == 1
+        and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        and not any(map(_readers_of, column))
         for column in columns
     )

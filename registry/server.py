@@ -39,11 +39,14 @@ from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.signatures import PublicKey
 from protocol.trust import TrustAnchor
 from protocol.turn import Turn
+from registry.accounts import Accounts
+from registry.audit.chain import Link
+from registry.audit.export import SignedHead, sign_head
 from registry.committer import Committer
 from registry.delegating import Parent
 from registry.delegations import Delegations
 from registry.doorway import Doorway
-from registry.followers import Followers
+from registry.followers import Followers, Settle
 from registry.following.asking import Asking
 from registry.pruning import FeedPruner
 from registry.putback import PutBack
@@ -66,11 +69,17 @@ TICK_SECONDS: Final = 0.5
 """How often those are looked at who have waited long enough."""
 
 
+CHANGE_BYTES: Final = 1_024
+"""What a change of an enterprise or identity is taken for while it waits for a follower."""
+
+
 class OpenRegistry(NamedTuple):
-    """A registry that serves: the store that it writes, and how to have it take up renewed keys."""
+    """A registry that serves: the store that it writes, how to have it take up renewed keys, and its enterprises and
+    identities."""
 
     store: LmdbStore
     take_up: Callable[[OwnKeys], None]
+    accounts: Accounts
 
 
 async def serve(settings: Settings, port: int) -> None:
@@ -128,6 +137,25 @@ async def open_registry(
     rights.vouched = read_vouched(settings)
     delegations = Delegations(store, Parent.of(zone, own), time.time)
     put_back = PutBack()
+
+    def check_writing() -> None:
+        put_back.check()
+        if followers.must_confirm:
+            followers.check_there(loop.time())
+
+    def confirm(settle: Settle) -> None:
+        if followers.must_confirm:
+            followers.wait(store.standing().end.number, CHANGE_BYTES, loop.time(), settle)
+        else:
+            settle(None)
+
+    def sign_log(end: Link) -> SignedHead:
+        return sign_head(zone, end, int(time.time()), turn.key, facts.chain)
+
+    accounts = Accounts(
+        store, zone, rights, committer.submit, time.time, sign_log, check=check_writing, confirm=confirm,
+        first=settings.enterprises.first_number, digits=settings.enterprises.digits,
+    )  # fmt: skip
     asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)
     await asking.first()
     started = time.monotonic()
@@ -167,11 +195,13 @@ async def open_registry(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
     )
     try:
-        yield OpenRegistry(store, take_up)
+        accounts.journal.start()
+        yield OpenRegistry(store, take_up, accounts)
     finally:
         log.info("stopping", connections=len(doorway.open))
         server.close()
         doorway.close()
+        accounts.journal.stop()
         await stop_statistics()
         await asyncio.to_thread(committer.stop)
         await asyncio.sleep(0)  # what the committer has handed over comes first

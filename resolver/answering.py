@@ -286,10 +286,13 @@ class Answerer:
         return (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS) if answered is None else (int(Status.OK), answered)
 
     def _elsewhere(self, identifier: bytes) -> tuple[int, object] | None:
-        """Status and payload where somebody else answers for an identifier in normal form."""
+        """Status and payload where nobody is answered here about an identifier in normal form."""
         prefix = identifier.partition(b"/")[0].decode()
         if not covers(self._facts.zone, prefix):
             return int(Status.NOT_RESPONSIBLE), None
+        closure = self._reader.closure(prefix)
+        if closure is not None:
+            return int(closure), None
         cut = self._reader.cut(prefix)
         if cut is not None:
             return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
@@ -308,18 +311,22 @@ class Answerer:
                 raise MessageError(BAD_ARGUMENTS, operation="list", reason=reason)
         if not covers(self._facts.zone, prefix):
             return encode_response(rid, Status.NOT_RESPONSIBLE, None)
+        closure = self._reader.closure(prefix)
+        if closure is not None:
+            return encode_response(rid, closure, None)
         cut = self._reader.cut(prefix)
         if cut is not None:
             return encode_response(rid, Status.REFERRAL, referral_payload(cut.statement, int(self._clock())))
         page = self._reader.scan(prefix, cursor, limit)
         active = [entry.identifier.decode() for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
-        return encode_response(rid, Status.OK, [self._not_delegated(active), page.cursor])
+        return encode_response(rid, Status.OK, [self._answered_here(active), page.cursor])
 
-    def _not_delegated(self, identifiers: list[str]) -> list[str]:
-        """Without those below a prefix that others answer for."""
+    def _answered_here(self, identifiers: list[str]) -> list[str]:
+        """Without those below a prefix that others answer for, or that is suspended or closed."""
         prefixes = {identifier.partition("/")[0] for identifier in identifiers}
-        cut = {prefix for prefix in prefixes if self._reader.cut(prefix) is not None}
-        return [one for one in identifiers if one.partition("/")[0] not in cut] if cut else identifiers
+        reader = self._reader
+        off = {one for one in prefixes if reader.cut(one) is not None or reader.closure(one) is not None}
+        return [one for one in identifiers if one.partition("/")[0] not in off] if off else identifiers
 
     def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         below = answer_chain_to(self._facts, rid, arguments, self._reader.cut, int(self._clock()))

@@ -1,8 +1,8 @@
 """From a line of NDJSON to an identifier in normal form and encoded values.
 
 Two shapes, which may stand in one file: *flat*, an object with a key for each column, and *whole*, an object with
-the identifier and a list ``values`` of ``{"index", "type", "data"}`` with optional ``ttl`` in seconds and
-``permissions``, as an export writes them (``data_base64`` stands for data that is no text); beside ``template``, the
+the identifier and a list ``values`` of ``{"index", "type", "data"}`` with optional ``ttl`` in seconds, ``permissions``
+and ``readers``, as an export writes them (``data_base64`` stands for data that is no text); beside ``template``, the
 version of the template that they follow, values have an index and data alone. Of a flat file the first line decides
 about the columns, as a header does; keys may be missing later, new ones are refused.
 """
@@ -19,6 +19,7 @@ from protocol.kept import encode_data
 from protocol.limits import (
     DEFAULT_TTL_SECONDS,
     MAX_DATA_BYTES,
+    MAX_READERS,
     MAX_TEMPLATE_VERSION,
     MAX_TTL_SECONDS,
     MAX_TYPE_CHARACTERS,
@@ -51,6 +52,7 @@ class _JsonValue(_JsonData, kw_only=True, forbid_unknown_fields=True):
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
     permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
+    readers: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_READERS)] = ()
 
 
 _Version = Annotated[int, msgspec.Meta(ge=1, le=MAX_TEMPLATE_VERSION)]
@@ -124,7 +126,7 @@ class JsonMapping:
             if len(data) > MAX_DATA_BYTES:
                 raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
             self._odd_urls += value.type == URL and not is_url(data.decode("utf-8", "replace"))
-            encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions))
+            encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions, readers=value.readers))
         try:
             return encode_values(encoded)
         except RecordError as error:

@@ -94,7 +94,8 @@ class Reader(Protocol):
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         """The public bodies of active records, in order, those that follow a template expanded; None for any other
-        identifier, be it absent, withdrawn, malformed, or at or below a delegated prefix. Identifiers need not be in
+        identifier, be it absent, withdrawn, malformed, or at or below a prefix that is delegated, suspended or closed.
+        Identifiers need not be in
         normal form."""
         ...
 
@@ -124,7 +125,13 @@ class Reader(Protocol):
         ...
 
     def cut(self, prefix: str) -> Cut | None:
-        """The highest delegated prefix at or above ``prefix`` (normal form); None where none is."""
+        """The highest delegated prefix at or above ``prefix`` (normal form); None where none is, and where there is a
+        closure: nobody is referred from there."""
+        ...
+
+    def closure(self, prefix: str) -> Status | None:
+        """Why nobody is answered below ``prefix`` (normal form): SUSPENDED or WITHDRAWN where it, or one above, is
+        suspended or closed (``allotments``); None otherwise."""
         ...
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:

@@ -11,6 +11,8 @@ from protocol.identifiers import covers, normal
 from protocol.kept import decode_kept
 from protocol.records import State, split_body
 from protocol.referrals import Cut
+from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.decide import decide
 from registry.store.feed import (
     BAD_CURSOR,
@@ -51,6 +53,7 @@ class MemoryStore:
         self._expanders = Expanders(self.find)
         self._indexed = Indexed(self.find)
         self._delegates = False  # whether there ever was a delegation
+        self._allots = False  # the same of allotments
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(identifier) for identifier in identifiers]
@@ -64,9 +67,8 @@ class MemoryStore:
         head = split_body(body) if body else None
         if body is None or head is None or head.state is not State.ACTIVE:
             return None
-        if self.cut(wanted.partition(b"/")[0].decode()):
-            return None
-        return self.shown(wanted, body)
+        prefix = wanted.partition(b"/")[0].decode()
+        return None if self.cut(prefix) or self.closure(prefix) else self.shown(wanted, body)
 
     def find(self, identifier: bytes) -> bytes | None:
         return self._bodies.get(identifier)
@@ -96,7 +98,10 @@ class MemoryStore:
         return self._expanders.shown(identifier, body)
 
     def cut(self, prefix: str) -> Cut | None:
-        return find_cut(self.find, prefix) if self._delegates else None
+        return find_cut(self.find, prefix) if self._delegates and self.closure(prefix) is None else None
+
+    def closure(self, prefix: str) -> Status | None:
+        return find_closure(self.find, prefix) if self._allots else None
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         start = 0
@@ -220,6 +225,7 @@ class MemoryStore:
             self._keep(identifier, before, split_body(body).time)
         self._bodies[identifier] = body
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+        self._allots = self._allots or identifier.startswith(ALLOTMENTS)
         if identifier.startswith(TEMPLATES):
             self._expanders.refresh()
 

@@ -1,4 +1,4 @@
-"""What a zone keeps about itself: delegations, requests for these, one-time codes.
+"""What a zone keeps about itself: delegations, enterprises, identities, the audit log.
 
 They are ordinary records under *system prefixes*, which begin with U+0001 and so are no prefix of any identifier::
 
@@ -7,6 +7,13 @@ They are ordinary records under *system prefixes*, which begin with U+0001 and s
     \\x01code/‹child prefix›         the public key of a one-time code, and when the code expires
     \\x01template/‹prefix›/‹version›  a template of records (``templates``)
     \\x01policy/‹prefix›          how many earlier versions are kept (``history``)
+    \\x01enterprise/‹credit code›    an enterprise: application, review, prefixes
+    \\x01allotment/‹prefix›          a prefix given to an enterprise, and how it stands (``allotments``)
+    \\x01identity/‹identifier›       a person or program: roles and credentials
+    \\x01token/‹SHA-256, hex›        a token, by the digest of its secret
+    \\x01key/‹algorithm›‹key, hex›   a key of an identity
+    \\x01group/‹identifier›          identities, and prefixes of enterprises, under one name
+    \\x01audit/‹number, hex›         an entry of the audit log
 
 Readers give them to ``find``, ``scan`` of a system prefix or of everything, and ``feed``, and to nothing else; they are
 not counted. A prefix that is delegated, and all below it, is *cut off*: ``get`` and ``get_many`` have nothing there.
@@ -74,10 +81,6 @@ def find_cut(find: Callable[[bytes], bytes | None], prefix: str) -> Cut | None:
     return None
 
 
-def _contents(record: Record) -> dict[str, bytes]:
-    return {value.type: value.data for value in record.values}
-
-
 def at_and_above(prefix: str) -> Iterator[str]:
     """The prefixes at and above one, from its first segment down."""
     end = prefix.find(".")
@@ -85,3 +88,7 @@ def at_and_above(prefix: str) -> Iterator[str]:
         yield prefix[:end]
         end = prefix.find(".", end + 1)
     yield prefix
+
+
+def _contents(record: Record) -> dict[str, bytes]:
+    return {value.type: value.data for value in record.values}

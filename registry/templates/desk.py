@@ -16,7 +16,9 @@ from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
 from protocol.status import Status
 from protocol.templates import Template, check_change, check_template, encode_template, read_template
 from registry.delegations import SystemBatch
-from registry.rights import DELEGATED, NOT_AUTHENTICATED, OTHER_PREFIX, permits
+from registry.intake import Barrier
+from registry.permissions import Operation
+from registry.rights import DELEGATED
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Store
 from registry.store.system import TEMPLATES, system_identifier
@@ -33,12 +35,16 @@ MEANWHILE: Final = Rule(
 
 
 class TemplateDesk:
-    """Templates on one connection. ``prefixes`` gives those below which its key may write."""
+    """Templates on one connection. ``require`` raises where its caller may not do something at a prefix, ``barrier``
+    gives the reason for which nobody may."""
 
-    def __init__(self, store: Store, checkers: Checkers, prefixes: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(
+        self, store: Store, checkers: Checkers, require: Callable[[Operation, str], None], barrier: Barrier
+    ) -> None:
         self._store = store
         self._checkers = checkers
-        self._prefixes = prefixes
+        self._require = require
+        self._barrier = barrier
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.TEMPLATE: self._put,
             Op.TEMPLATES: self._show,
@@ -51,7 +57,10 @@ class TemplateDesk:
             case _:
                 raise MessageError(BAD_ARGUMENTS, operation="template", reason="expected [44, rid, template]")
         prefix, version = template.prefix, template.version
-        self._require_right(prefix)
+        self._require(Operation.TEMPLATE_CHANGE, prefix)
+        barred = self._barrier(prefix)
+        if barred is not None:
+            raise barred
         cut = self._store.cut(prefix)
         if cut is not None:
             raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
@@ -76,14 +85,14 @@ class TemplateDesk:
         match arguments:
             case (bytes(raw), int(version)) if 0 < version <= MAX_TEMPLATE_VERSION:
                 prefix = normal_prefix(raw).decode()
-                self._require_right(prefix)
+                self._require(Operation.TEMPLATE_READ, prefix)
                 _, template = stored_template(self._store.find(template_identifier(prefix, version)))
                 return encode_response(rid, Status.OK, [[encode_template(template)] if template else [], None])
             case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
                 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
             ):
                 prefix = normal_prefix(raw).decode()
-                self._require_right(prefix)
+                self._require(Operation.TEMPLATE_READ, prefix)
                 return self._page(rid, prefix, cursor, limit)
         reason = f"expected [45, rid, prefix, version] or [45, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
         raise MessageError(BAD_ARGUMENTS, operation="templates", reason=reason)
@@ -103,9 +112,3 @@ class TemplateDesk:
             if len(response) <= MAX_MESSAGE_BYTES:
                 return response
             limit //= 2  # templates are long: a shorter page, the cursor goes on from there
-
-    def _require_right(self, prefix: str) -> None:
-        if not self._prefixes():
-            raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
-        if not permits(self._prefixes(), prefix):
-            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)

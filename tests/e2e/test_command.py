@@ -524,13 +524,21 @@ def test_export_goes_into_another_node_unchanged(node: Node, make_node: MakeNode
     register(node, "88.118.14/withdrawn", "NAME=x")
     assert node.run("delete", "88.118.14/withdrawn").code == 0
     assert node.run("register", "88.118.14/secret", "-v", "PRICE=1", "--restricted", "--ttl", 5).code == 0
+    values = [{"index": 1, "type": "URL", "data": "u"},
+              {"index": 2, "type": "COST", "data": "9", "readers": ["88.118.15", "88.118.14/U.li"]}]  # fmt: skip
+    some = tmp_path / "some.ndjson"
+    some.write_text(json.dumps({"identifier": "88.118.14/some", "values": values}) + "\n", "utf-8")
+    assert node.run("import", some).code == 0
+    [shown] = node.run("resolve", "88.118.14/some", "--json").lines()
+    assert [value["type"] for value in shown["values"]] == ["URL"]
     first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson"
     assert node.run("export", "88.118.14", "--out", first).code == 0
     assert node.run("export", "88.118.14").out == first.read_text("utf-8")
     records = [json.loads(line) for line in first.read_text("utf-8").splitlines()]
     assert [one["identifier"] for one in records] == [
-        "88.118.14/ordinary", "88.118.14/secret", "88.118.14.5/deeper",
+        "88.118.14/ordinary", "88.118.14/secret", "88.118.14/some", "88.118.14.5/deeper",
     ]  # fmt: skip
+    assert records[2]["values"] == values
 
     other = make_node("127.0.0.3")
     other.start()

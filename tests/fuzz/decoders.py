@@ -23,13 +23,16 @@ from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_PREFIX_
 from protocol.messages import Op, read_request, read_response, refusal
 from protocol.receipts import verify_receipt
 from protocol.records import (
+    BAD_READER,
     MAX_RECORD_BYTES,
+    NO_VALUES,
+    SAME_INDEX,
     State,
+    are_public,
     check_values,
     decode_body,
     encode_body,
     encode_values,
-    permissions_by_index,
     public_body,
     split_body,
 )
@@ -39,6 +42,9 @@ from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
 from protocol.templated import Checker, Expander
 from protocol.templates import check_template, encode_template, most_added, read_template
+from registry.audit.chain import Entry, encode_entry, first_link, follow
+from registry.audit.export import export, sign_head, verify
+from registry.audit.log import KeptEntry
 from registry.feeding import read_page
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
@@ -46,7 +52,7 @@ from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
-from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
+from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW, NOW_MS, SECONDARY, SECONDARY_CHAIN, TOP
 from tests.vectors.templating import PUMP
 
 Judge = Callable[[bytes], None]
@@ -173,8 +179,11 @@ def judge_body(data: bytes) -> None:
     assert head[:3] == record[:3]
     public = decode_body(public_body(data))
     assert public.values == tuple(value for value in record.values if value.public)
-    if record.values and len({value.index for value in record.values}) == len(record.values):
-        canonical = encode_body(record.version, record.state, record.time, encode_values(record.values))
+    encoded = attempt(lambda _: encode_values(record.values), data, RecordError)
+    if isinstance(encoded, BiaoshiError):
+        assert encoded.rule in (NO_VALUES, SAME_INDEX, BAD_READER)
+    else:
+        canonical = encode_body(record.version, record.state, record.time, encoded)
         assert decode_body(canonical) == record
         assert len(canonical) <= len(data)
 
@@ -193,14 +202,14 @@ def judge_page(data: bytes) -> None:
 def judge_values(data: bytes) -> None:
     """Values that pass may be written, and both ways to check them agree."""
     values = attempt(check_values, data, RecordError)
-    permissions = attempt(permissions_by_index, data, RecordError)
+    public = attempt(are_public, data, RecordError)
     if isinstance(values, BiaoshiError):
-        assert isinstance(permissions, BiaoshiError)
-        assert permissions.rule is values.rule
+        assert isinstance(public, BiaoshiError)
+        assert public.rule is values.rule
     else:
         assert len(data) <= MAX_RECORD_BYTES
         assert check_values(encode_values(values)) == values
-        assert permissions == {value.index: value.permissions for value in values}
+        assert public == all(value.public for value in values)
 
 
 def judge_data(data: bytes) -> None:
@@ -344,6 +353,31 @@ def judge_datagrams(data: bytes) -> None:
         assert len(exchange.receive_datagram(honest, NOW_MS)) == len(truth)
 
 
+@cache
+def honest_log() -> bytes:
+    """An audit log of some entries, exported."""
+    link, kept = first_link(SECONDARY.prefix), list[KeptEntry]()
+    for number in range(3):
+        entry = Entry(
+            number=number, time=NOW, actor="88.118/U.li", action="prefix.suspend", record="allotment/88.118.32001",
+            version=number + 1, reason="质量问题", details={"to": "x"},
+        )  # fmt: skip
+        link = follow(link, encode_entry(entry))
+        kept.append(KeptEntry(encode_entry(entry), link.link))
+    return b"".join(
+        export(
+            SECONDARY.prefix, kept, lambda end: sign_head(SECONDARY.prefix, end, NOW, SECONDARY.online, SECONDARY_CHAIN)
+        )
+    )
+
+
+def judge_audit(data: bytes) -> None:
+    """Only what was exported is verified, to the byte."""
+    head = attempt(lambda data: verify(data.splitlines(keepends=True), ANCHOR), data, BiaoshiError)
+    if not isinstance(head, BiaoshiError):
+        assert data == honest_log()
+
+
 JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
@@ -358,6 +392,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "request": judge_request,
     "succession": judge_succession,
     "receipt": judge_receipt,
+    "audit": judge_audit,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
     **DOORS,

@@ -34,7 +34,7 @@ MOST: Final = 256
 ZONE: Final = "88.118"
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/fuzz", SECONDARY_CHAIN)
 WRITER: Final = SigningKey(b"w" * 32)
-RIGHTS: Final = Rights({WRITER.public: [ZONE]})
+RIGHTS: Final = Rights({WRITER.public: [ZONE]}, ZONE)
 
 
 def stock() -> MemoryStore:

@@ -11,7 +11,7 @@ import msgpack
 from protocol.framing import split
 from protocol.statements import Address, DelegationRequest
 from protocol.succession import Succession
-from tests.fuzz.decoders import conversation
+from tests.fuzz.decoders import conversation, honest_log
 from tests.vectors.actors import BODY, IDENTIFIER, NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FEED_CURSOR, FEED_MARK, FEED_PARTS, FILES
 from tests.vectors.load import load
@@ -102,7 +102,7 @@ def seeds() -> tuple[bytes, ...]:
     ranged = [3, FEED_MARK, 2, [IDENTIFIER, IDENTIFIER], [[IDENTIFIER, BODY]]]
     page = [[*FEED_PARTS, ranged], FEED_CURSOR, False, FEED_CURSOR]
     vectors.add(msgpack.packb(page))
-    all_of_them = {*vectors, conversation()[1], *_signed(), *(data for _, data in found().values())}
+    all_of_them = {*vectors, conversation()[1], honest_log(), *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 
 

@@ -145,6 +145,6 @@ def test_successions_at_both_doors(name: str, said: str, successions: tuple[byte
     own = own_keys(SECONDARY.prefix, SECONDARY.online.seed, SECONDARY_CHAIN.online_keys, SECONDARY_CHAIN.delegations,
                    [str(SECONDARY.key.public)], successions, NOW)  # fmt: skip
     facts = NodeFacts(FACTS.role, FACTS.zone, FACTS.software, own.chain, own=own)
-    at_registry = Session(MemoryStore(), facts, Rights({}), dict)
+    at_registry = Session(MemoryStore(), facts, Rights({}, facts.zone), dict)
     for answer in (Answerer(MemoryStore(), facts).one, at_registry.answer):
         assert answer(request(name)) == bytes.fromhex(response(name, said))

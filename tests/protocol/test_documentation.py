@@ -15,6 +15,7 @@ from protocol.seals import CONTEXT
 from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
 from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
+from registry.audit.chain import CHAIN_CONTEXT, HEAD_CONTEXT
 from registry.codes import ASK_CONTEXT, KEY_CONTEXT
 from registry.delegations import UNDER_WAY
 from registry.rights import COPY_CONTEXT, PROVE_CONTEXT
@@ -74,6 +75,8 @@ def test_contexts() -> None:
         KEY_CONTEXT,
         SUCCESSION_CONTEXT,
         REPORT_CONTEXT,
+        CHAIN_CONTEXT,
+        HEAD_CONTEXT,
     )
     for context in contexts:
         assert f'"{context[:-1].decode()}" ‖ 00' in TEXT

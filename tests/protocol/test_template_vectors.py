@@ -148,8 +148,8 @@ class Visit:
 
     def __init__(self, *, proven: bool = True) -> None:
         self.store = MemoryStore()
-        self.session = Session(self.store, FACTS, Rights({WRITER.public: ["88.118.32001"]}), dict)
-        self.session._prefixes = ("88.118.32001",) if proven else ()
+        self.session = Session(self.store, FACTS, Rights({WRITER.public: ["88.118.32001"]}, "88.118"), dict)
+        self.session._key = WRITER.public if proven else None
 
     def ask(self, name: str) -> str:
         answer = self.session.answer(request(name))

@@ -20,11 +20,13 @@ from protocol.records import Value
 from protocol.relays import read_evidence, read_relayed
 from protocol.status import Status
 from protocol.trust import Verifier
+from registry.store.allotments import Stage
 from registry.store.writes import ANY, Write
 from resolver.client import Client, UnverifiedClient
 from resolver.recursion import answering, recursion
 from resolver.recursion.recursion import answer_parts
 from tests.recursion.tree import ENTERPRISE, PUMP, SECONDARY, TOP, RecursiveNode, Tree, province, recursive
+from tests.registry.store.builders import allot
 from tests.resolver.servers import LOOPS, NOW, Peer, ZoneKeys, put, run
 
 BOTH = pytest.mark.parametrize("loop", LOOPS)
@@ -429,3 +431,25 @@ def test_evidence_in_another_writers_words() -> None:
         assert parts[0] == b"\x64\xcd\x01\x2c"
         [(message, _)] = split(b"\x93\x07" + b"".join(parts[1:]))
         assert message == (7, 0, (encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"))
+
+
+@BOTH
+def test_a_suspended_prefix_through_a_recursive_node(loop: str) -> None:
+    """Also where it is delegated: its parent refers nobody there any more. Resumed, it answers again."""
+
+    async def main() -> None:
+        async with province() as tree:
+            secondary = tree.zones[SECONDARY].store
+            for name in (PUMP, f"{SECONDARY}.5/S1"):
+                prefix = name.partition("/")[0]
+                secondary.apply([allot(prefix, Stage.SUSPENDED)], NOW)
+                async with recursive(tree) as node, Client(node.address, anchor=tree.anchor) as client:
+                    for _ in range(2):
+                        answer = await client.resolve(name)
+                        assert (answer.status, answer.record) == (Status.SUSPENDED, None)
+                        assert answer.proof.zone.prefix == SECONDARY
+                secondary.apply([allot(prefix, Stage.DELEGATED)], NOW)
+                async with recursive(tree) as node, Client(node.address, anchor=tree.anchor) as client:
+                    assert (await client.resolve(name)).found
+
+    run(main(), loop)

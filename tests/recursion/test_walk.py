@@ -94,7 +94,12 @@ class Walked:
 
 @pytest.mark.parametrize(
     ("status", "payload", "expected"),
-    [(0, BODY, Status.OK), (100, 300, Status.NOT_FOUND), (101, WITHDRAWN_BODY, Status.WITHDRAWN)],
+    [
+        (0, BODY, Status.OK),
+        (100, 300, Status.NOT_FOUND),
+        (101, WITHDRAWN_BODY, Status.WITHDRAWN),
+        (105, None, Status.SUSPENDED),
+    ],
 )
 def test_from_the_top_to_an_answer(status: int, payload: object, expected: Status) -> None:
     walked = Walked()

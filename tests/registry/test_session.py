@@ -51,7 +51,7 @@ ENTERPRISE: Final = SigningKey(b"e" * 32)
 STRANGER: Final = SigningKey(b"s" * 32)
 
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/test", Chain((b"delegation",), (b"online key",)))
-RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]})
+RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]}, ZONE)
 RID: Final = 0xFEDC_BA98_7654_3210
 
 
@@ -463,6 +463,10 @@ plain_items = st.tuples(
 )
 
 
+def nowhere(prefix: str) -> None:
+    """As if no prefix were suspended."""
+
+
 def follows(prefix: str, content: bytes) -> None:
     """As if each prefix had one version of a template."""
     if read_data(content)[0] != 1:
@@ -478,11 +482,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut, follows)
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut, nowhere, follows)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut, follows)
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut, nowhere, follows)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -494,10 +498,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",), MemoryStore().cut, follows)
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut, nowhere, follows)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut, follows).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut, nowhere, follows).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------
@@ -682,7 +686,7 @@ FOLLOWER: Final = SigningKey(b"f" * 32)
 
 def follower_session(store: MemoryStore) -> Session:
     """A session of a follower."""
-    rights = Rights({OWNER.public: [ZONE]}, followers=Followers({FOLLOWER.public: "custody-1"}))
+    rights = Rights({OWNER.public: [ZONE]}, ZONE, followers=Followers({FOLLOWER.public: "custody-1"}))
     session = Session(store, FACTS, rights, dict)
     assert ask(session, Op.PROVE, FOLLOWER.sign(challenge_bytes(ZONE, authenticate(session, FOLLOWER)))).payload == ()
     return session
@@ -702,7 +706,7 @@ def test_a_question_that_may_wait(filled: MemoryStore, owner: Session) -> None:
     end = changes(owner, None, 1_000).cursor
     poll = answer(follower_session(filled), Op.CHANGES, end, 10, 5_000, 7, end)
     assert isinstance(poll, Poll)
-    assert poll[1:] == (Question(end, 10, 5_000, 7, end), filled, "custody-1")
+    assert poll[1:4] == (Question(end, 10, 5_000, 7, end), filled, "custody-1")
     assert poll.response(final=False) is None
     assert read_page(read(poll.response(final=True) or b"").payload) == FeedPage([], end, False, end)
     filled.apply([put("88.118.5/new")], 41)

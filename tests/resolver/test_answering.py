@@ -18,11 +18,13 @@ from protocol.signatures import SigningKey
 from protocol.statements import Delegation
 from protocol.status import Status
 from protocol.trust import Chain
+from registry.store.allotments import Stage
 from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, Write
 from resolver.answering import PARTS, Answerer
+from tests.registry.store.builders import allot
 from tests.resolver.servers import ADMIN_ONLY, NOW, ZONE, put
 
 FACTS = NodeFacts("secondary", ZONE, "biaoshi/1", Chain((b"d",), (b"k",)))
@@ -36,6 +38,12 @@ PRESENT = {
 }
 
 BELOW_A_CUT = (b"88.118.7/there", b"88.118.7.1/there", b"88.118.7/absent")
+
+BELOW_A_CLOSURE = {
+    b"88.118.6/there": Status.SUSPENDED,
+    b"88.118.6.1/x": Status.SUSPENDED,
+    b"88.118.5/x": Status.WITHDRAWN,
+}
 
 
 def _store() -> MemoryStore:
@@ -53,6 +61,9 @@ def _store() -> MemoryStore:
         SigningKey(bytes(32))
     )
     store.apply([system_write(DELEGATIONS, "88.118.7", {"DELEGATION": statement})], NOW)
+    for identifier in BELOW_A_CLOSURE:
+        put(store, identifier.decode(), Value(1, "URL", b"u"))
+    store.apply([allot("88.118.6", Stage.SUSPENDED), allot("88.118.5", Stage.CLOSED)], NOW)
     return store
 
 
@@ -81,11 +92,29 @@ def rule_of(found: Response) -> str:
     return error.rule.name
 
 
+@pytest.mark.parametrize("identifier", [*BELOW_A_CLOSURE, b"88.118.6/absent", b"88.118.6.9/absent"])
+def test_below_a_prefix_that_is_suspended_or_closed(identifier: bytes) -> None:
+    status = BELOW_A_CLOSURE.get(identifier, Status.SUSPENDED)
+    assert ask(Op.RESOLVE, identifier)[1:] == (status, None)
+    assert ask(Op.RESOLVE_MANY, [identifier, b"88.118/short"]).payload[0] == (status, None)  # type: ignore[index]
+    prefix = identifier.partition(b"/")[0]
+    assert ask(Op.LIST, prefix, None, 10)[1:] == (status, None)
+    answer = read_unproven_answer(identifier, status, None)
+    assert (answer.status, answer.record, answer.found) == (status, None, False)
+
+
+def test_a_list_leaves_out_what_is_suspended_or_closed() -> None:
+    listed, cursor = ask(Op.LIST, b"88.118", None, 100).payload  # type: ignore[misc]
+    assert cursor is None
+    prefixes = {one.partition(b"/")[0] for one in listed}
+    assert prefixes == {b"88.118", b"88.118.1", b"88.118.A1"}
+
+
 # Both ways give the same -----------------------------------------------------------------------------
 
 identifiers = st.one_of(
     st.sampled_from([identifier.encode() for identifier in PRESENT]),
-    st.sampled_from([*BELOW_A_CUT, b"\x01delegation/88.118.7", b"\x01/x"]),
+    st.sampled_from([*BELOW_A_CUT, *BELOW_A_CLOSURE, b"88.118.6/absent", b"\x01delegation/88.118.7", b"\x01/x"]),
     st.sampled_from([
         b"88.118.1/greatest", b"88.118.1/mixed", b"88.118.1/restricted", b"88.118.1/gone",
         b"88.118.a1/Case \xe6\xb3\xb5/x",
@@ -366,7 +395,11 @@ def test_list_may_be_switched_off_and_has_bounds() -> None:
 def test_status() -> None:
     shown = ask(Op.STATUS).payload
     assert isinstance(shown, dict)
-    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (b"88.118", b"secondary", len(PRESENT) + 3 + 2)
+    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (
+        b"88.118",
+        b"secondary",
+        len(PRESENT) + 3 + len(BELOW_A_CUT[:2]) + len(BELOW_A_CLOSURE),
+    )
 
 
 def test_what_every_door_answers() -> None:

@@ -212,6 +212,9 @@ RECORDS: Final[tuple[tuple[str, int, State, int, tuple[Value, ...]], ...]] = (
         "the greatest numbers, a type of the greatest length", (1 << 63) - 1, State.ACTIVE, (1 << 32) - 1,
         (Value((1 << 32) - 1, "T" * 128, bytes(256), ttl=172_800, permissions=15, timestamp=(1 << 32) - 1),),
     ),
+    ("for two readers", 2, State.ACTIVE, NOW,
+        (Value(1, "URL", b"u"), Value(2, "PRICE", b"100", readers=("88.118.32002", "88.118.32001/G.partners")))),
+    ("for whoever proves to be somebody", 1, State.ACTIVE, NOW, (Value(1, "URL", b"u", readers=("*",)),)),
     ("type and data in Chinese", 1, State.ACTIVE, NOW, (Value(2001, "型号", "离心泵".encode()),)),
     ("withdrawn", 4, State.WITHDRAWN, NOW - 60, ()),
 )  # fmt: skip
@@ -250,6 +253,10 @@ BAD_VALUES: Final[tuple[tuple[str, bytes], ...]] = (
     ("a timestamp of 2^32", b"\x91\x96\x01\xa1a\xc4\x00\x00\x0e\xcf\x00\x00\x00\x01\x00\x00\x00\x00"),
     ("two elements", b"\x91\x92\x01\xa1a"),
     ("seven elements", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x00"),
+    ("eight elements", b"\x91\x98\x01\xa1a\xc4\x00\x00\x0e\x00\x90\x00"),
+    ("a reader that is no name", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x91\xa3a.."),
+    ("a reader not in normal form", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x91\xa3a.b"),
+    ("a reader named twice", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x92\xa1*\xa1*"),
     ("four thousand million values announced", b"\xdd\xff\xff\xff\xff"),
 )
 
@@ -268,7 +275,8 @@ def records() -> Json:
             "name": name, "version": version, "state": int(state), "time": time,
             "values": [
                 {"index": value.index, "type": value.type, "data": value.data.hex(), "ttl": value.ttl,
-                 "permissions": value.permissions, "timestamp": value.timestamp} for value in values
+                 "permissions": value.permissions, "timestamp": value.timestamp,
+                 **({"readers": list(value.readers)} if value.readers else {})} for value in values
             ],
             "body": body.hex(), "public_body": public_body(body).hex(),
         })  # fmt: skip

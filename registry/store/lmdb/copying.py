@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.errors import StoreError
 from protocol.kept import is_templated, read_data
-from protocol.records import State, permissions_by_index, split_body
+from protocol.records import State, are_public, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
 from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, kind_tag
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
@@ -21,8 +21,6 @@ from registry.store.lmdb.searching import IndexingWork
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
-
-_PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
 class CopyingWork(IndexingWork):
@@ -232,4 +230,4 @@ def _kind(body: bytes) -> bytes:
     if is_templated(head.values):
         read_data(head.values)
         return kind_tag(head.values, False)
-    return kind_tag(head.values, not _PUBLIC.issuperset(permissions_by_index(head.values).values()))
+    return kind_tag(head.values, not are_public(head.values))

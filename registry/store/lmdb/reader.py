@@ -17,6 +17,8 @@ import lmdb
 from protocol.errors import StoreError
 from protocol.identifiers import covers
 from protocol.referrals import Cut
+from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
@@ -26,7 +28,6 @@ from registry.store.lmdb.history import earlier
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
     META_KEY,
-    NO_PREFIX,
     NUMBER_BYTES,
     Meta,
     Tables,
@@ -35,6 +36,7 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
+from registry.store.lmdb.prefixes import MAX_KNOWN_SPELLINGS, OpenPrefixNumbers, PrefixNumbers
 from registry.store.lmdb.searching import index_begin, suffixes
 from registry.store.searching import has_data, suffix_behind
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
@@ -44,41 +46,6 @@ LAST_SHARD: Final = SHARDS - 1
 
 MAX_CAUGHT_UP: Final = 10_000
 """Changes between two snapshots that are looked at one by one, a millisecond or two; after more all is forgotten."""
-
-MAX_KNOWN_SPELLINGS: Final = 100_000
-"""Prefix spellings remembered with their number. Ten megabytes. Where there are more, all are forgotten and looked up
-anew: a stranger who asks in ever new spellings slows nobody down for good."""
-
-
-class _PrefixNumbers(dict[bytes, bytes]):
-    """Prefix as spelt in a question → its number's three bytes. Unknown ones are looked up in the snapshot;
-    a number once given never changes, so what was found may be remembered for ever."""
-
-    def __init__(self, reader: LmdbReader) -> None:
-        super().__init__()
-        self._reader = reader
-
-    def __missing__(self, prefix: bytes) -> bytes:
-        number = self._look_up(prefix)
-        if number is None:
-            return NO_PREFIX
-        if len(self) >= MAX_KNOWN_SPELLINGS:
-            self.clear()
-        self[prefix] = number
-        return number
-
-    def _look_up(self, prefix: bytes) -> bytes | None:
-        return self._reader._number_of(prefix)
-
-
-class _OpenPrefixNumbers(_PrefixNumbers):
-    """The same for prefixes whose records anybody may ask for here, in any spelling: system prefixes have none, nor
-    have those that are delegated or lie below such a one. To be emptied when a delegation has come or gone."""
-
-    def _look_up(self, prefix: bytes) -> bytes | None:
-        name = prefix.upper()
-        number = self._reader._number_of(name)
-        return None if number is None or self._reader._is_closed(name) else number
 
 
 class CacheState(NamedTuple):
@@ -98,12 +65,13 @@ class LmdbReader:
         self._owns_tables = tables is None
         self._txn: lmdb.Transaction[bytes] | None = None
         self._codec = Codec(self._load_dictionary)
-        self._numbers = _OpenPrefixNumbers(self)
-        self._all_numbers = _PrefixNumbers(self)
+        self._numbers = OpenPrefixNumbers(self.number_of, self._is_closed)
+        self._all_numbers = PrefixNumbers(self.number_of)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
         self._expanders = Expanders(self.find)
-        # The rows of two prefixes, as of which _numbers and _expanders are right, and the snapshot that had them.
-        self._delegations: bytes | None = None
+        # The rows of delegations and allotments as of which _numbers is right, the row of templates for _expanders, and
+        # the snapshot that had these.
+        self._closing: tuple[bytes | None, ...] = (None, None)
         self._templates: bytes | None = None
         self._snapshot = -1
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
@@ -184,9 +152,15 @@ class LmdbReader:
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
-        if self._delegations is None or prefix.encode() in self._numbers:
+        if self._closing[0] is None or prefix.encode() in self._numbers or self.closure(prefix) is not None:
             return None
         return find_cut(self.find, prefix)
+
+    def closure(self, prefix: str) -> Status | None:
+        self._begun()
+        if self._closing[1] is None or prefix.encode() in self._numbers:
+            return None
+        return find_closure(self.find, prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
@@ -285,9 +259,9 @@ class LmdbReader:
         """Forget what is not right any more in a snapshot that is another than the last."""
         if self._cache is not None:
             self._catch_up(txn, self._cache)
-        delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
-        if delegations != self._delegations:
-            self._delegations = delegations
+        closing = tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, ALLOTMENTS))
+        if closing != self._closing:
+            self._closing = closing
             self._numbers.clear()
         templates = txn.get(TEMPLATES, db=self._tables.prefixes)
         if templates != self._templates:
@@ -300,7 +274,7 @@ class LmdbReader:
 
     # Keys and values ------------------------------------------------------------------------------
 
-    def _number_of(self, prefix: bytes) -> bytes | None:
+    def number_of(self, prefix: bytes) -> bytes | None:
         if not 0 < len(prefix) <= MAX_KEY_BYTES:
             return None
         row = self._begun().get(prefix, db=self._tables.prefixes)
@@ -308,7 +282,12 @@ class LmdbReader:
 
     def _is_closed(self, prefix: bytes) -> bool:
         """Whether nobody is answered here from below a prefix that has a number."""
-        return is_system(prefix) or (self._delegations is not None and find_cut(self.find, prefix.decode()) is not None)
+        name = prefix.decode()
+        return (
+            is_system(prefix)
+            or (self._closing[0] is not None and find_cut(self.find, name) is not None)
+            or (self._closing[1] is not None and find_closure(self.find, name) is not None)
+        )
 
     def _keys(self, identifiers: Sequence[bytes]) -> list[bytes]:
         """The keys of identifiers; of one prefix, as in most batches, with one look for its number."""

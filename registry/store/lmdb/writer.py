@@ -126,6 +126,10 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.cut(prefix)
 
+    def closure(self, prefix: str) -> Status | None:
+        with self._snapshot() as reader:
+            return reader.closure(prefix)
+
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         with self._snapshot() as reader:
             return reader.scan(prefix, cursor, limit)

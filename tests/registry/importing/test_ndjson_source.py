@@ -87,6 +87,9 @@ def test_whole_lines_as_an_export_writes_them(path: Path) -> None:
     values = [{"index": 1, "type": "KEY", "data_base64": "/wA=", "permissions": 12}]
     write(path, {"identifier": "88.118/1", "values": values})
     assert read(path)[0][1][1] == [records.Value(1, "KEY", b"\xff\x00", permissions=12)]
+    readers = ["88.118.32002", "88.118.32001/G.partners", "*"]
+    write(path, {"identifier": "88.118/1", "values": [{"index": 1, "type": "COST", "data": "9", "readers": readers}]})
+    assert read(path)[0][1][1] == [records.Value(1, "COST", b"9", readers=tuple(readers))]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,9 @@ def test_whole_lines_as_an_export_writes_them(path: Path) -> None:
         [{"index": 1, "type": "URL"}],
         [{"index": 1, "type": "URL", "data": "x", "permissions": 16}],
         [{"index": 1, "type": "URL", "data": "x", "timestamp": 1}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": "*"}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": ["no name/"]}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": ["*", "*"]}],
         [{"index": 1, "type": "URL", "data": "x", "data_base64": "eA=="}],
         [{"index": 1, "type": "URL", "data_base64": "no base64"}],
         [{"index": 1, "type": "URL", "data": "x", "ttl": 999_999}],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Final
 
+import msgpack
+
 from protocol.kept import decode_kept, encode_data
 from protocol.records import (
     DEFAULT_PERMISSIONS,
@@ -18,6 +20,7 @@ from protocol.records import (
     split_body,
 )
 from protocol.templates import Item, Template
+from registry.store.allotments import ALLOTMENTS, DATA, Stage
 from registry.store.interface import Entry, Reader, Store
 from registry.store.system import DELEGATIONS, is_system, system_write
 from registry.store.templates import stored_template, template_identifier
@@ -100,6 +103,11 @@ def delegate(child: str, statement: bytes = b"statement", compare: int | None = 
 def revoke(child: str) -> Write:
     """The revocation of it."""
     return system_write(DELEGATIONS, child, None)
+
+
+def allot(prefix: str, stage: Stage) -> Write:
+    """An allotment of a prefix that stands so, as much of it as the store looks at."""
+    return system_write(ALLOTMENTS, prefix, {DATA: msgpack.packb([1, int(stage), "rest"])})
 
 
 def ascending(prefix: str, numbers: range, compare: int | None = ANY) -> list[Write]:

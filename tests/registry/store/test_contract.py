@@ -24,6 +24,7 @@ from protocol.records import (
 from protocol.referrals import Cut
 from protocol.status import Status
 from protocol.templates import Item, Template
+from registry.store.allotments import Stage
 from registry.store.decide import decide
 from registry.store.feed import BAD_CURSOR, DIVERGED, Position
 from registry.store.history import Policy, as_of, policy_write
@@ -36,6 +37,7 @@ from registry.store.templates import NO_TEMPLATE, template_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     ascending,
     check_agreement,
     delegate,
@@ -796,6 +798,35 @@ def test_a_delegated_prefix_is_cut_off(store: Store) -> None:
     assert store.apply([delegate("88.118.1", b"second", 1)], 3) == [changed(2)]
     assert store.cut("88.118.1") == Cut("88.118.1", 2, b"second")
     assert answered(store) == ["88.118/x", "88.118.10/x", "88.118.A/x"]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_an_allotment_may_close_what_is_below(store: Store, stage: Stage) -> None:
+    store.apply([put(name) for name in NAMES], 1)
+    assert answered(store) == list(NAMES)
+    assert store.closure("88.118.1") is None
+    status = {Stage.SUSPENDED: Status.SUSPENDED, Stage.CLOSED: Status.WITHDRAWN}.get(stage)
+    store.apply([allot("88.118.1", stage)], 2)
+    closed = ["88.118/x", "88.118.10/x", "88.118.A/x"]
+    assert answered(store) == (list(NAMES) if status is None else closed)
+    for below in ("88.118.1", "88.118.1.9", "88.118.1.9.9"):
+        assert store.closure(below) == status
+    for beside in ("88.118", "88.118.10", "88.118.A", "88"):
+        assert store.closure(beside) is None
+    assert store.counts().active == dict.fromkeys((name[:-2] for name in NAMES), 1)
+    store.apply([allot("88.118.1", Stage.HOSTED)], 3)
+    assert store.closure("88.118.1.9") is None
+    assert answered(store) == list(NAMES)
+
+
+def test_nobody_is_referred_from_below_a_closure(store: Store) -> None:
+    store.apply([put(name) for name in NAMES] + [delegate("88.118.1.9"), delegate("88.118.A")], 1)
+    store.apply([allot("88.118.1", Stage.SUSPENDED)], 2)
+    assert store.closure("88.118.1.9") == Status.SUSPENDED
+    assert store.cut("88.118.1.9") is None
+    assert store.cut("88.118.A") is not None
+    store.apply([allot("88.118.1", Stage.HOSTED)], 3)
+    assert store.cut("88.118.1.9") is not None
 
 
 def test_the_highest_cut_counts(store: Store) -> None:

@@ -17,6 +17,7 @@ import protocol.identifiers
 from protocol.errors import Rule, StoreError
 from protocol.records import State, Value, encode_body, encode_values, public_body, split_body
 from protocol.status import Status
+from registry.store.allotments import Stage
 from registry.store.interface import DAMAGED, STORE_FAILED
 from registry.store.lmdb import writer
 from registry.store.lmdb.codec import (
@@ -51,6 +52,7 @@ from tests.registry.processes import expect_line, running
 from tests.registry.store import other_process
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     ascending,
     check_agreement,
     delegate,
@@ -533,7 +535,16 @@ def test_a_reader_learns_of_cuts_at_its_next_snapshot(store: LmdbStore, path: Pa
     reader.rest()
     assert reader.get_many(names) == [None, None, None, all_there[3]]
     assert reader.cut("88.1.A") is not None
+    store.apply([allot("88.2", Stage.SUSPENDED)], 2)
+    assert reader.get(b"88.2/x") is not None, "the same snapshot"
+    reader.rest()
+    assert reader.get(b"88.2/x") is None
+    assert reader.closure("88.2") == Status.SUSPENDED
+    store.apply([allot("88.2", Stage.HOSTED)], 2)
+    reader.rest()
     store.apply([put("88.1/y"), put("88.3/x")], 3)
+    reader.rest()
+    assert reader.get(b"88.2/x") is not None
     reader.rest()
     known = dict(reader._numbers)
     assert reader.get(b"88.2/x") is not None
@@ -562,7 +573,7 @@ def test_rows_of_an_older_program_have_no_count_of_changes() -> None:
 
 
 def test_more_spellings_than_are_remembered(store: LmdbStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.store.lmdb.reader.MAX_KNOWN_SPELLINGS", 2)
+    monkeypatch.setattr("registry.store.lmdb.prefixes.MAX_KNOWN_SPELLINGS", 2)
     store.apply([put("88.ABCD/x")], 1)
     reader = LmdbReader(path, store._tables)
     spellings = [b"88.abcd/x", b"88.Abcd/x", b"88.aBcd/x", b"88.ABCD/x", b"88.abcE/x"]

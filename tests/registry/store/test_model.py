@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from protocol.records import State, Value, decode_body, encode_values, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
+from registry.store.allotments import CLOSURES, Stage
 from registry.store.history import DEFAULT, Policy, policy_write
 from registry.store.lmdb import writer
 from registry.store.lmdb.cache import SHARDS
@@ -32,6 +33,7 @@ from registry.store.templates import stored_template, template_identifier, templ
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     answered,
     delegate,
     everything,
@@ -82,6 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model: dict[bytes, Known] = {}
         self.earlier: dict[bytes, list[Known]] = {}
         self.policies: dict[str, Policy] = {}
+        self.stages: dict[str, Stage] = {}
         self.changes = 0
         self.now = 1_000
         self.cursor: bytes | None = None
@@ -214,8 +217,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert [(head.version, head.time, head.values) for head in heads] == [
             (one.version, one.time, one.content or b"\x90") for one in expected
         ]
-        if heads and known is not None and known.content is not None and not self.cut_above(identifier):
+        hidden = self.cut_above(identifier) or self.closed_above(identifier)
+        if heads and known is not None and known.content is not None and not hidden:
             assert self.store.shown(identifier, self.store.history(identifier)[0]) == self.store.get(identifier)
+
+    @rule(prefix=st.sampled_from(PREFIXES), stage=st.sampled_from([Stage.HOSTED, Stage.SUSPENDED, Stage.CLOSED]))
+    def allot(self, prefix: str, stage: Stage) -> None:
+        self.write_system(allot(prefix, stage))
+        self.stages[prefix] = stage
 
     def write_system(self, write: Write) -> None:
         self.now += 1
@@ -266,7 +275,7 @@ class StoreMachine(RuleBasedStateMachine):
         for name, public in zip(wanted, self.store.get_many(asked), strict=True):
             assert self.is_right(name, self.store.find(name))
             known = self.model.get(name)
-            if known is None or known.content is None or self.cut_above(name):
+            if known is None or known.content is None or self.cut_above(name) or self.closed_above(name):
                 assert public is None
                 continue
             assert public is not None
@@ -275,6 +284,12 @@ class StoreMachine(RuleBasedStateMachine):
     def templates(self) -> dict[bytes, bytes]:
         """The bodies of all templates."""
         return everything(self.store, TEMPLATES.decode())
+
+    def closed_above(self, identifier: bytes) -> Status | None:
+        """What the highest allotment above that is suspended or closed has to say."""
+        prefix = identifier.partition(b"/")[0].decode() + "."
+        above = [one for one in self.stages if prefix.startswith(one + ".") and self.stages[one] is not Stage.HOSTED]
+        return None if not above else CLOSURES[self.stages[min(above, key=len)]]
 
     def cut_above(self, identifier: bytes) -> str | None:
         """The shortest prefix of the identifier's that is delegated."""
@@ -287,7 +302,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(identifier=identifiers)
     def find_the_cut(self, identifier: bytes) -> None:
         cut = self.store.cut(identifier.partition(b"/")[0].decode())
-        child = self.cut_above(identifier)
+        closure = self.closed_above(identifier)
+        assert self.store.closure(identifier.partition(b"/")[0].decode()) == closure
+        child = None if closure is not None else self.cut_above(identifier)
         if child is None or cut is None:
             assert child is cut is None
             return

@@ -34,7 +34,7 @@ from tests.registry.store.builders import check_agreement, delegate, values
 ZONE: Final = "88"
 OWNER: Final = SigningKey(b"w" * 32)
 ENTERPRISE: Final = SigningKey(b"e" * 32)
-RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.1"]})
+RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.1"]}, ZONE)
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/test", Chain((), (b"key",)))
 
 PUMP: Final = Template("88.1", 1, "泵", "C34", (
