@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,7 +21,7 @@ from protocol.address import parse_address
 from protocol.errors import Refused, Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
-from protocol.records import Record, State, encode_values
+from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
@@ -32,6 +31,7 @@ from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
 from registry.importing.rules import INTERRUPTED
+from registry.json_records import JsonRecord, json_values
 from registry.store.writes import ABSENT, Write
 from registry.urls import URL, is_url
 from registry.value_options import read_values
@@ -60,6 +60,8 @@ ODD_URL: Final = Rule(
 CANNOT_OPEN: Final = Rule(
     "command.cannot-open", Status.SETTINGS, "{path} cannot be opened: {reason}", "无法打开 {path}：{reason}"
 )
+
+_encode_line: Final = msgspec.json.Encoder().encode
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it: 128 and the signal's number."""
@@ -276,7 +278,7 @@ async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None
         with _output(out) as file:
             async for identifier, record in client.records(prefix):
                 if record.state is State.ACTIVE:
-                    file.write(json.dumps(_exported(identifier, record), ensure_ascii=False) + "\n")
+                    file.write(_encode_line(JsonRecord(identifier, json_values(record.values))).decode() + "\n")
 
 
 class _ProgressBar:
@@ -359,22 +361,6 @@ def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
         if value.type == URL and not is_url(value.text):
             print(render(ODD_URL.name, {"text": value.text[:_SHOWN_CHARACTERS]}, language()), file=sys.stderr)
     return encoded
-
-
-def _exported(identifier: str, record: Record) -> dict[str, Any]:
-    values = []
-    for value in record.values:
-        shown: dict[str, Any] = {"index": value.index, "type": value.type}
-        try:
-            shown["data"] = value.data.decode()
-        except UnicodeDecodeError:
-            shown["data_base64"] = base64.b64encode(value.data).decode()
-        if value.ttl != DEFAULT_TTL_SECONDS:
-            shown["ttl"] = value.ttl
-        if not value.public:
-            shown["permissions"] = value.permissions
-        values.append(shown)
-    return {"identifier": identifier, "values": values}
 
 
 @contextlib.contextmanager

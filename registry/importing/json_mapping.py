@@ -9,35 +9,18 @@ line decides about the columns, as a header does; keys may be missing later, new
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 
 from protocol.errors import InvalidInput, RecordError
-from protocol.limits import DEFAULT_TTL_SECONDS, MAX_DATA_BYTES, MAX_TTL_SECONDS, MAX_TYPE_CHARACTERS
-from protocol.records import DEFAULT_PERMISSIONS, Value, encode_values
+from protocol.limits import MAX_DATA_BYTES
+from protocol.records import Value, encode_values
 from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.mapping import IdentifierReader, encode_cell, encode_row
 from registry.importing.ndjson_source import VALUES, decode_object
+from registry.json_records import JsonValue
 from registry.urls import URL, is_url
-
-
-class _JsonValue(msgspec.Struct, forbid_unknown_fields=True):
-    index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
-    data: str | None = None
-    data_base64: bytes | None = None
-    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
-    permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
-
-    def octets(self) -> bytes:
-        """The data, which stands there as text or, where it is none, in base64."""
-        if self.data is not None and self.data_base64 is None:
-            return self.data.encode()
-        if self.data is None and self.data_base64 is not None:
-            return self.data_base64
-        raise InvalidInput(rules.BAD_JSON, reason="a value has either data or data_base64")
 
 
 class JsonMapping:
@@ -92,7 +75,7 @@ class JsonMapping:
 
     def _encode_whole(self, items: list[object]) -> bytes:
         try:
-            values = msgspec.convert(items, list[_JsonValue])
+            values = msgspec.convert(items, list[JsonValue])
         except msgspec.ValidationError as error:
             raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
         encoded = []
