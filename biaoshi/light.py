@@ -48,7 +48,7 @@ async def serve_light(settings: Settings, up: Callable[[], None] = lambda: None,
         serving = (
             _recursive(settings, own, resolver_port, log)
             if recursive
-            else _authoritative(settings, zone, own, resolver_port, (registry_port, api_port), log)
+            else _authoritative(settings, zone, own, resolver_port, registry_port, api_port, log)
         )
         async with serving as take_up:
             renew = take_up_renewed_keys(settings, zone, take_up, log)
@@ -70,12 +70,13 @@ async def _authoritative(
     zone: str,
     own: OwnKeys,
     resolver_port: int,
-    registry_ports: tuple[int, int],
+    registry_port: int,
+    api_port: int,
     log: structlog.stdlib.BoundLogger,
 ) -> AsyncIterator[TakeUp]:
     """Both doors of a node with a zone; at the end the readers' is closed first, as nothing new is to be shown then."""
     async with (
-        open_registry(settings, zone, own, registry_ports, log) as registry,
+        open_registry(settings, zone, own, registry_port, log, api_port) as registry,
         open_doors(settings, zone, own, registry.store, resolver_port, log) as doors,
     ):
 

@@ -36,8 +36,10 @@ def api_meaning(raw: dict[str, Any]) -> Iterator[Trouble]:
             f"tokens would go over the network in the clear at {host!r}: make a certificate with 'biaoshi api "
             "certificate', or write insecure = true where something else protects them"
         )
-        yield "api.host", en, (
-            f"在 {host!r} 上令牌将以明文传输：请用 biaoshi api certificate 生成证书；如已有其他保护，可写 insecure = true"
+        yield (
+            "api.host",
+            en,
+            (f"在 {host!r} 上令牌将以明文传输：请用 biaoshi api certificate 生成证书；或设 insecure = true"),
         )
     yield from _ports(raw, host, api.get("port", ApiSettings().port))
 
@@ -53,10 +55,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _ports(raw: dict[str, Any], host: object, port: object) -> Iterator[Trouble]:
-    others = {"resolver": ResolverSettings(), "registry": RegistrySettings()}
-    for name, defaults in others.items():
+    doors = ("resolver", ResolverSettings().host, ResolverSettings().port), (
+        "registry", RegistrySettings().host, RegistrySettings().port,
+    )  # fmt: skip
+    for name, default_host, default_port in doors:
         other = _table(raw, name)
-        other_host, other_port = other.get("host", defaults.host), other.get("port", defaults.port)
+        other_host, other_port = other.get("host", default_host), other.get("port", default_port)
         meet = host == other_host or host in _ANYWHERE or other_host in _ANYWHERE
         if port and port == other_port and meet:
             yield ("api.port", f"{port} is {name}.port as well; each door needs its own",
