@@ -14,6 +14,7 @@ import biaoshi.custody.cli
 import biaoshi.delegation.cli
 import biaoshi.rolling.cli
 import biaoshi.topology.cli
+import registry.api.cli
 import registry.cli
 import resolver.cli
 from biaoshi.custody.making import make_custody
@@ -226,6 +227,7 @@ app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")
 app.add_typer(biaoshi.rolling.cli.anchor, name="anchor")
 app.add_typer(biaoshi.topology.cli.app, name="topology")
+app.add_typer(registry.api.cli.app, name="api")
 
 
 def main() -> None:

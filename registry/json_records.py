@@ -77,4 +77,7 @@ def _shown(value: Value) -> JsonValue:
         text, octets = value.data.decode(), None
     except UnicodeDecodeError:
         text, octets = None, value.data
-    return JsonValue(value.index, value.type, text, octets, value.ttl, value.permissions)
+    # What is left out is what is the very object of the default, not its equal.
+    ttl = DEFAULT_TTL_SECONDS if value.ttl == DEFAULT_TTL_SECONDS else value.ttl
+    permissions = DEFAULT_PERMISSIONS if value.permissions == DEFAULT_PERMISSIONS else value.permissions
+    return JsonValue(value.index, value.type, text, octets, ttl, permissions)

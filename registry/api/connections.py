@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestPayloadError
 
 from protocol.errors import BiaoshiError, InvalidInput, Refused
 from protocol.status import Status
@@ -53,6 +55,14 @@ class Connection(web.RequestHandler):
         """Whether no request is under way."""
         return self._current_request is None
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        request = self._current_request
+        broken = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+        if broken and request is not None and not request.content.is_eof():
+            # What came is no continuation of the body, which aiohttp would have its reader wait for.
+            request.content.set_exception(RequestPayloadError("not in chunks as announced"))
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.blocked_since = self._loop.time()
@@ -78,7 +88,8 @@ class Connection(web.RequestHandler):
             raise ConnectionError("an answer is under way already")
         error: BiaoshiError
         if status == 400:
-            error = InvalidInput(rules.BAD_HTTP, reason=" ".join((message or "").split())[:200])
+            # What follows the first colon is the line as it came, for Python's eyes.
+            error = InvalidInput(rules.BAD_HTTP, reason=(message or "").partition(":")[0].strip()[:200])
         else:
             self.server.log.error("a request failed", exc_info=exc)
             error = Refused(rules.FAILED, Status.INTERNAL)

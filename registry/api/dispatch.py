@@ -48,7 +48,7 @@ class Dispatcher:
         try:
             return await self._answer(call)
         except BiaoshiError as error:
-            conditional = any(name in request.headers for name in _CONDITIONS)
+            conditional = request.method != "GET" and any(name in request.headers for name in _CONDITIONS)
             return self._problem(call, error, http_status(error, conditional=conditional))
         finally:
             self._held.give_back(len(call.raw))

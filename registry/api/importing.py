@@ -7,7 +7,7 @@ whole blocks are registered and nothing of the line within which it broke; sendi
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import compress
 from typing import Final, NamedTuple
@@ -20,13 +20,16 @@ from protocol.identifiers import normal_prefix
 from protocol.status import Status
 from registry.api import rules
 from registry.api.items import not_carried_out, refusal_of
-from registry.api.lines import LineBlocks, Refusal, read_block
+from registry.api.lines import LineBlocks, Lines, Refusal, read_block
 from registry.api.problems import Problem, http_status, problem
 from registry.api.reading import CUT_OFF
 from registry.api.routing import NDJSON, Call, Route
 from registry.api.writing import Result, Writing, require_right
 from registry.rights import OTHER_PREFIX
 from registry.store.writes import Outcome, Write, ascend
+
+FLUSH_SECONDS: Final = 0.2
+"""How long lines wait for more to come, before they are a block of their own."""
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -93,10 +96,10 @@ class _Upload:
         self.is_whole = True
         """Whether everything before the last block that was finished is on the disk."""
 
-    def begin(self, block: bytes, first: int, last: int, refused: list[Refusal]) -> _Step:
+    def begin(self, block: Lines) -> _Step:
         """Have a block written. Raises :class:`BiaoshiError` where nothing may be written now."""
-        read = read_block(block, first, update=self._update)
-        refused = read.refused + refused
+        read = read_block(block.text, block.first, update=self._update)
+        refused = read.refused + block.refused
         intake = self._writing.check(read.items, (self._prefix,))
         writes, lines = intake.writes, read.lines
         if intake.refused:
@@ -110,8 +113,8 @@ class _Upload:
             # In order of identifiers a block is written several times as fast; of one identifier the first comes first.
             order = sorted(range(len(writes)), key=[write.identifier for write in writes].__getitem__)
             writes, lines = [writes[i] for i in order], [lines[i] for i in order]
-        result = self._writing.begin(writes, len(block)) if writes else None
-        return _Step(writes, lines, refused, last, result)
+        result = self._writing.begin(writes, len(block.text)) if writes else None
+        return _Step(writes, lines, refused, block.last, result)
 
     async def finish(self, step: _Step) -> list[ImportLine]:
         """Wait for a block to be on the disk; what is to be told of it. Raises :class:`BiaoshiError`."""
@@ -161,58 +164,77 @@ class ImportDesk:
         require_right(call, prefix)
         upload = _Upload(call, self._writing, prefix, update=query.update)
         response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
-        under_way: deque[_Step] = deque()
+        telling: asyncio.Task[None] | None = None
+        untold: _Step | None = None
         try:
-            async for first, last, block, refused in self._blocks(call):
-                under_way.append(upload.begin(block, first, last, refused))
-                if len(under_way) > 1:
-                    await _tell(call, response, await upload.finish(under_way.popleft()))
-            while under_way:
-                await _tell(call, response, await upload.finish(under_way.popleft()))
+            async for lines in self._blocks(call):
+                untold = upload.begin(lines)
+                if telling is not None:
+                    await telling
+                telling, untold = asyncio.create_task(self._finish(call, response, upload, untold)), None
+            if telling is not None:
+                await telling
             await _tell(call, response, [upload.done])
         except BiaoshiError as error:
-            await self._break_off(call, response, upload, under_way, error)
+            await self._break_off(call, response, upload, telling, untold)
+            if not response.prepared:
+                raise
+            failed = problem(error, http_status(error), call.id, call.language)
+            await _tell(call, response, [ImportFailed(failed)])
+            response.force_close()
+        finally:
+            if telling is not None:
+                telling.cancel()
         await response.write_eof()
         return response
 
-    async def _break_off(
-        self, call: Call, response: web.StreamResponse, upload: _Upload, under_way: deque[_Step], error: BiaoshiError
-    ) -> None:
-        """Tell what was carried out of the blocks that were begun, and why there is no more. Raises ``error`` where
-        nothing was told yet."""
-        for step in under_way:
-            outcomes = await step.result if step.result is not None else []
-            if upload.is_whole and not isinstance(outcomes, BiaoshiError):
-                await _tell(call, response, await upload.finish(step))
-        if not response.prepared:
-            raise error
-        await _tell(call, response, [ImportFailed(problem(error, http_status(error), call.id, call.language))])
-        response.force_close()
+    @staticmethod
+    async def _finish(call: Call, response: web.StreamResponse, upload: _Upload, step: _Step) -> None:
+        await _tell(call, response, await upload.finish(step))
 
-    async def _blocks(self, call: Call) -> AsyncIterator[tuple[int, int, bytes, list[Refusal]]]:
-        """The lines of the body in blocks: number of the first and of the last line, the block, lines too long."""
+    async def _break_off(
+        self,
+        call: Call,
+        response: web.StreamResponse,
+        upload: _Upload,
+        telling: asyncio.Task[None] | None,
+        untold: _Step | None,
+    ) -> None:
+        """Wait for what was begun, which is carried out in any case, and tell of it as far as nothing is missing."""
+        if telling is not None:
+            with contextlib.suppress(BiaoshiError):  # told as what broke the import off, or after that
+                await telling
+        if untold is not None:
+            outcomes = await untold.result if untold.result is not None else []
+            if upload.is_whole and not isinstance(outcomes, BiaoshiError):
+                await self._finish(call, response, upload, untold)
+
+    async def _blocks(self, call: Call) -> AsyncIterator[Lines]:
+        """The lines of the body, in blocks. Raises :class:`BiaoshiError`."""
         blocks = LineBlocks()
         content = call.request.content
         while True:
             if self._stopping():
                 raise Refused(rules.STOPPING, Status.SHUTTING_DOWN)
+            waits = FLUSH_SECONDS if blocks.has_lines else rules.BODY_SECONDS
             try:
-                async with asyncio.timeout(rules.BODY_SECONDS):
+                async with asyncio.timeout(waits):
                     data = await content.readany()
             except TimeoutError:
-                raise InvalidInput(rules.BODY_TOO_SLOW, seconds=rules.BODY_SECONDS) from None
+                if not blocks.has_lines:
+                    raise InvalidInput(rules.BODY_TOO_SLOW, seconds=rules.BODY_SECONDS) from None
+                yield blocks.take()
+                continue
             except CUT_OFF:
                 raise InvalidInput(rules.BODY_CUT) from None
             if not data:
                 break
             blocks.feed(data)
             if blocks.is_due:
-                first, block, refused = blocks.take()
-                if block or refused:
-                    yield first, blocks.line - 1, block, refused
-        first, block = blocks.end()
-        if block:
-            yield first, blocks.line - 1, block, []
+                yield blocks.take()
+        rest = blocks.end()
+        if rest.last >= rest.first:
+            yield rest
 
 
 async def _tell(call: Call, response: web.StreamResponse, lines: list[ImportLine]) -> None:

@@ -63,6 +63,8 @@ def refusal_of(payload: object) -> BiaoshiError:
 def not_carried_out(identifier: bytes, outcome: Outcome) -> BiaoshiError:
     """The error that an outcome other than OK is."""
     status = outcome.status
+    if not outcome.version:
+        return Refused(rules.NOT_REGISTERED, status, identifier=identifier.decode())
     return Refused(
         rules.NOT_CARRIED_OUT, status, identifier=identifier.decode(), version=outcome.version,
         sentence=status.sentence("en"), sentence_zh=status.sentence("zh"),

@@ -57,6 +57,15 @@ class Block(NamedTuple):
     refused: list[Refusal]
 
 
+class Lines(NamedTuple):
+    """Whole lines from number ``first`` to number ``last``, and among them one that was too long to be kept."""
+
+    first: int
+    last: int
+    text: bytes
+    refused: list[Refusal]
+
+
 class LineBlocks:
     """A stream of bytes, cut behind ends of lines."""
 
@@ -64,8 +73,7 @@ class LineBlocks:
         self._parts: list[bytes] = []
         self._size = 0
         self._skips = False  # inside of a line that is too long
-        self.line = 1
-        """The number of the next line."""
+        self._next = 1  # the number of the line that comes next
 
     def feed(self, data: bytes) -> None:
         """Take more bytes."""
@@ -74,7 +82,7 @@ class LineBlocks:
             if not end:
                 return
             self._skips = False
-            self.line += 1
+            self._next += 1
             data = data[end:]
         self._parts.append(data)
         self._size += len(data)
@@ -84,28 +92,30 @@ class LineBlocks:
         """Whether there is enough to be taken."""
         return self._size >= BLOCK_BYTES
 
-    def take(self) -> tuple[int, bytes, list[Refusal]]:
-        """The whole lines that are there, with the number of the first; and a line that became too long."""
+    @property
+    def has_lines(self) -> bool:
+        """Whether there is a whole line."""
+        return any(b"\n" in part for part in self._parts)
+
+    def take(self) -> Lines:
+        """The whole lines that are there."""
         joined = b"".join(self._parts)
         end = joined.rfind(b"\n") + 1
-        block, rest = joined[:end], joined[end:]
-        first = self.line
-        self.line += block.count(b"\n")
+        first, text, rest = self._next, joined[:end], joined[end:]
+        self._next += text.count(b"\n")
         refused: list[Refusal] = []
         if len(rest) > MAX_LINE_BYTES:
-            refused.append(Refusal(self.line, shown(rest), InvalidInput(LONG_LINE, limit=MAX_LINE_BYTES)))
+            refused.append(Refusal(self._next, shown(rest), InvalidInput(LONG_LINE, limit=MAX_LINE_BYTES)))
             self._skips, rest = True, b""
         self._parts, self._size = [rest], len(rest)
-        return first, block, refused
+        return Lines(first, self._next - 1, text, refused)
 
-    def end(self) -> tuple[int, bytes]:
+    def end(self) -> Lines:
         """What is left when no more comes: the last line may go without its end."""
-        block = b"".join(self._parts)
-        self._parts, self._size = [], 0
-        first = self.line
-        self.line += block.count(b"\n") + (bool(block) and not block.endswith(b"\n")) + self._skips
-        self._skips = False
-        return first, block
+        text = b"".join(self._parts)
+        first = self._next
+        unended = bool(text) and not text.endswith(b"\n")
+        return Lines(first, first + text.count(b"\n") + unended + self._skips - 1, text, [])
 
 
 def read_block(block: bytes, first: int, *, update: bool) -> Block:

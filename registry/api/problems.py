@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -45,7 +46,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 def http_status(error: BiaoshiError, *, conditional: bool = False) -> int:
     """The HTTP status of an error; ``conditional`` says that the request had a precondition (RFC 9110, 13.1)."""
-    if conditional and error.rule is rules.NOT_CARRIED_OUT:
+    if conditional and error.rule in (rules.NOT_CARRIED_OUT, rules.NOT_REGISTERED):
         return 412
     return _BY_RULE.get(error.rule.name) or _BY_STATUS.get(error.status) or error.status.http
 
@@ -56,7 +57,7 @@ def problem(error: BiaoshiError, status: int, request: str, language: str) -> Pr
     identifier = details.pop("identifier", None)
     return Problem(
         RULES_URL + error.rule.name,
-        error.status.sentence(language),
+        HTTPStatus(status).phrase,
         status,
         error.message(language),
         error.rule.name,

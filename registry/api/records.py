@@ -177,32 +177,30 @@ class RecordsDesk:
         return Answer(200, PageShown(active, _cursor_text(page.cursor) if page.cursor else None))
 
     async def _write(self, call: Call, identifier: bytes, values: bytes | None) -> Outcome:
-        compare, conditional = self._condition(call, identifier)
+        compare = self._condition(call, identifier)
         outcome = await self._writing.one(call, (identifier, compare, values))
         if outcome.status is not Status.OK:
-            if not conditional and outcome.status is Status.NOT_FOUND:
-                raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=identifier.decode())
             raise not_carried_out(identifier, outcome)
         return outcome
 
-    def _condition(self, call: Call, identifier: bytes) -> tuple[int | None, bool]:
-        """What a write is to compare, and whether the request says so. Raises :class:`InvalidInput`."""
+    def _condition(self, call: Call, identifier: bytes) -> int | None:
+        """What a write is to compare. Raises :class:`InvalidInput`."""
         match, none_match = header(call.request, "If-Match"), header(call.request, "If-None-Match")
         if match is None and none_match is None:
-            return ANY, False
+            return ANY
         if match is None and none_match == "*":
-            return ABSENT, True
+            return ABSENT
         if match is None or none_match is not None or "," in match:
             raise InvalidInput(rules.BAD_CONDITION)
         if match == "*":
             found = self._store.find(identifier)
             record = None if found is None else decode_body(found)
             there = record is not None and record.state is State.ACTIVE
-            return record.version if record is not None and there else _NO_VERSION, True
+            return record.version if record is not None and there else _NO_VERSION
         version = _ETAG.fullmatch(match)
         if version is None and not match.endswith('"'):
             raise InvalidInput(rules.BAD_CONDITION)
-        return min(int(version[1]), _NO_VERSION) if version else _NO_VERSION, True
+        return min(int(version[1]), _NO_VERSION) if version else _NO_VERSION
 
 
 def _written(status: int, identifier: bytes, outcome: Outcome) -> Answer:

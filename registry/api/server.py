@@ -54,6 +54,8 @@ class Api:
         self, services: Services, log: structlog.stdlib.BoundLogger, further: Sequence[Credentials] = ()
     ) -> None:
         self.is_stopping = False
+        self.port = 0
+        """Where it is served, once it is."""
         zone, writing = services.zone, Writing(services.store, services.acknowledging)
         keys = KeySessions(services.rights, zone, time.monotonic)
         subjects: list[Route] = [
@@ -79,8 +81,9 @@ async def open_api(
     server = await asyncio.get_running_loop().create_server(
         api.connections, sock=bind(host, port, socket.SOCK_STREAM), ssl=certificate.context if certificate else None
     )
+    api.port = server.sockets[0].getsockname()[1]
     sweeping = asyncio.create_task(_sweep(api.connections, certificate, log))
-    log.info("serving the API", host=host, port=server.sockets[0].getsockname()[1], tls=certificate is not None)
+    log.info("serving the API", host=host, port=api.port, tls=certificate is not None)
     try:
         yield api
     finally:
