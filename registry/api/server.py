@@ -54,6 +54,8 @@ class Api:
         self, services: Services, log: structlog.stdlib.BoundLogger, further: Sequence[Credentials] = ()
     ) -> None:
         self.is_stopping = False
+        self.certificate: Certificate | None = None
+        """That by which TLS is spoken, if it is."""
         self.port = 0
         """Where it is served, once it is."""
         zone, writing = services.zone, Writing(services.store, services.acknowledging)
@@ -65,7 +67,8 @@ class Api:
             *sessions.routes(keys, zone),
         ]
         routes = [*subjects, *about.routes(services.status, zone, services.software, subjects)]
-        dispatcher = Dispatcher(Router(routes), [keys, *further], Replays(time.monotonic), zone)
+        self.router = Router(routes)
+        dispatcher = Dispatcher(self.router, [keys, *further], Replays(time.monotonic), zone)
         self.connections = Connections(dispatcher.handle, dispatcher.problem_response, log)
 
 
@@ -76,7 +79,7 @@ async def open_api(
     """Serve on ``port`` until the end of the block; requests that were begun are then answered first. Raises
     :class:`OSError`, :class:`SettingsError`."""
     api = Api(services, log)
-    certificate = _Certificate(settings) if settings.api.secure else None
+    api.certificate = certificate = Certificate(settings) if settings.api.secure else None
     host = settings.api.host
     server = await asyncio.get_running_loop().create_server(
         api.connections, sock=bind(host, port, socket.SOCK_STREAM), ssl=certificate.context if certificate else None
@@ -94,7 +97,7 @@ async def open_api(
         await api.connections.shutdown(DRAIN_SECONDS)
 
 
-class _Certificate:
+class Certificate:
     """The certificate by which TLS is spoken, taken up anew when its file changes."""
 
     def __init__(self, settings: Settings) -> None:
@@ -121,7 +124,7 @@ def _changed_at(path: Path) -> int:
     return os.stat(path).st_mtime_ns
 
 
-async def _sweep(connections: Connections, certificate: _Certificate | None, log: structlog.stdlib.BoundLogger) -> None:
+async def _sweep(connections: Connections, certificate: Certificate | None, log: structlog.stdlib.BoundLogger) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         connections.sweep()

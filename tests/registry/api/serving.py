@@ -79,8 +79,8 @@ class Client:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.writer.close()
         with contextlib.suppress(OSError):
+            self.writer.close()
             await self.writer.wait_closed()
 
     async def ask(
@@ -141,6 +141,7 @@ class Serving:
         self.api = api
         self.rights = rights
         self.put_back = put_back
+        self.certificate = api.certificate
 
     def client(self, token: str = "") -> Client:
         """A connection, to be entered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -298,15 +297,14 @@ def test_a_request_under_way_is_answered_when_the_node_stops() -> None:
     async def main() -> None:
         followers = Followers({ENTERPRISE.public: "copy"}, must_confirm=True)
         followers.heard("copy", 0, asyncio.get_running_loop().time())
-        async with contextlib.AsyncExitStack() as stack:
-            api = await stack.enter_async_context(serving(followers=followers))
-            token = await api.token(ENTERPRISE)
-            idle = await stack.enter_async_context(api.client())
-            client = await stack.enter_async_context(api.client(token))
+        opened = serving(followers=followers)
+        api = await opened.__aenter__()
+        token = await api.token(ENTERPRISE)
+        async with api.client() as idle, api.client(token) as client:
             body = {"values": [{"index": 1, "type": "TEXT", "data": "x"}]}
             asking = asyncio.create_task(client.ask("PUT", "/api/v1/records/88.118.1/x", body))
             await until(lambda: followers.waiting > 0)
-            closing = asyncio.create_task(stack.pop_all().aclose())
+            closing = asyncio.create_task(opened.__aexit__(None, None, None))
             assert await idle.reader.read() == b""  # nothing is under way there
             with pytest.raises(OSError, match=r"refused|failed"):
                 await asyncio.open_connection(HOST, api.port)
