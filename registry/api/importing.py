@@ -28,6 +28,9 @@ from registry.api.writing import Result, Writing, require_right
 from registry.rights import OTHER_PREFIX
 from registry.store.writes import Outcome, Write, ascend
 
+UNREAD_BYTES: Final = 4 << 20
+"""Bytes of an answer that may wait for a client to read them, some 20,000 refusals: many send everything first."""
+
 FLUSH_SECONDS: Final = 0.2
 """How long lines wait for more to come, before they are a block of their own."""
 
@@ -239,6 +242,8 @@ class ImportDesk:
 
 async def _tell(call: Call, response: web.StreamResponse, lines: list[ImportLine]) -> None:
     if not response.prepared:
+        if call.request.transport is not None:
+            call.request.transport.set_write_buffer_limits(high=UNREAD_BYTES)
         await response.prepare(call.request)
     await response.write(_encode_lines(lines))
 
