@@ -65,7 +65,8 @@ def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callabl
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
-    cut = cache(cut)  # one look for all items of a prefix
+    if len(items) > 1:
+        cut = cache(cut)  # one look for all items of a prefix
     for i, item in enumerate(items):
         try:
             write = read_write(item)
