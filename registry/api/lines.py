@@ -132,6 +132,8 @@ def read_block(block: bytes, first: int, *, update: bool) -> Block:
             read.items.append(item_write(item, update=update))
             lines.append(number)
         except BiaoshiError as error:
+            # Without what it came about in: that has the block in it, which would stay until cycles are looked for.
+            error.__traceback__ = error.__context__ = None
             read.refused.append(Refusal(number, shown(line), error))
     return read
 
