@@ -24,6 +24,7 @@ from registry.api.routing import JSON, Answer, Call, Route, Router
 
 _encode: Final = msgspec.json.Encoder().encode
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ORIGIN: Final = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)
 _CONDITIONS: Final = ("If-Match", "If-None-Match")
 _FIXED: Final = {"Server": "biaoshi", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -59,7 +60,7 @@ class Dispatcher:
 
     async def _answer(self, call: Call) -> web.StreamResponse:
         request = call.request
-        path, question, query = request.raw_path.partition("?")
+        path, query = _target(request)
         if request.method == "OPTIONS":
             allowed = self._router.allowed(path)
             if allowed:
@@ -69,7 +70,7 @@ class Dispatcher:
             call.caller = self._caller(bearer(request))
             if isinstance(request.protocol, Connection):
                 request.protocol.is_known = True
-        call.query = read_query(query if question else "", route.query)
+        call.query = read_query(query, route.query)
         self._expect(call, route)
         if route.body is not None:
             return await self._with_body(call, route)
@@ -132,7 +133,7 @@ class Dispatcher:
         if status == 401:
             headers["WWW-Authenticate"] = f'Bearer realm="{self._realm}"'
         if status == 405:
-            headers["Allow"] = ", ".join(self._router.allowed(call.request.raw_path.partition("?")[0]))
+            headers["Allow"] = ", ".join(self._router.allowed(_target(call.request)[0]))
         if status == 503:
             headers["Retry-After"] = "1"
         return _response(status, _encode(problem(error, status, call.id, call.language)), headers)
@@ -145,6 +146,12 @@ class Dispatcher:
         call_id = given if _REQUEST_ID.fullmatch(given) else next(self._ids)
         chinese = request.headers.get("Accept-Language", "").lower().startswith("zh")
         return Call(request, call_id, "zh" if chinese else "en")
+
+
+def _target(request: web.BaseRequest) -> tuple[str, str]:
+    """Path and query as they came. A proxy may put scheme and host in front (RFC 9112, 3.2.2)."""
+    path, _, query = _ORIGIN.sub("", request.raw_path, count=1).partition("?")
+    return path or "/", query
 
 
 def _response(status: int, body: bytes | None, headers: Mapping[str, str]) -> web.Response:

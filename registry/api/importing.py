@@ -216,22 +216,25 @@ class ImportDesk:
         """The lines of the body, in blocks. Raises :class:`BiaoshiError`."""
         blocks = LineBlocks()
         content = call.request.content
+        silent = 0.0
         while True:
             if self._stopping():
                 raise Refused(rules.STOPPING, Status.SHUTTING_DOWN)
-            waits = FLUSH_SECONDS if blocks.has_lines else rules.BODY_SECONDS
             try:
-                async with asyncio.timeout(waits):
+                async with asyncio.timeout(FLUSH_SECONDS):
                     data = await content.readany()
             except TimeoutError:
-                if not blocks.has_lines:
+                silent += FLUSH_SECONDS
+                if blocks.has_lines:
+                    yield blocks.take()
+                elif silent >= rules.BODY_SECONDS:
                     raise InvalidInput(rules.BODY_TOO_SLOW, seconds=rules.BODY_SECONDS) from None
-                yield blocks.take()
                 continue
             except CUT_OFF:
                 raise InvalidInput(rules.BODY_CUT) from None
             if not data:
                 break
+            silent = 0.0
             blocks.feed(data)
             if blocks.is_due:
                 yield blocks.take()

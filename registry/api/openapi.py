@@ -90,7 +90,7 @@ def _answer(route: Route, type_: Any, schema_of: dict[Any, Any]) -> dict[str, An
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1},
-         "description": _PATH_PARAMETERS[name]}
+         "description": _PATH_PARAMETERS.get(name, name)}
         for name in re.findall(r"\{([a-z]+)\}", route.path)
     ]  # fmt: skip
     if route.query is not None:

@@ -53,9 +53,9 @@ Handler = Callable[[Call, Any], Awaitable[Answer | web.StreamResponse]]
 class Route(NamedTuple):
     """One operation.
 
-    ``path`` has ``{prefix}``, one segment, or ``{identifier}``, all that follows. ``body`` is the type of a JSON body;
-    ``media`` is another content type, of a body that the handler reads by itself. ``answers`` are the types of what is
-    answered, by HTTP status; ``answer_media`` is their content type. ``headers`` are those that mean something here.
+    ``path`` has parameters, one segment each, but ``{identifier}``, which may have slashes. ``body`` is the type of a JSON
+    body; ``media`` is another content type, of a body that the handler reads by itself. ``answers`` are the types of what
+    is answered, by HTTP status; ``answer_media`` is their content type. ``headers`` are those that mean something here.
     ``is_open``: no token is needed.
     """
 
@@ -73,13 +73,10 @@ class Route(NamedTuple):
     is_open: bool = False
 
 
-_PARAMETERS: Final = {
-    "{identifier}": "(?P<identifier>.*)",
-    "{prefix}": "(?P<prefix>[^/]+)",
-    "{session}": "(?P<session>[^/]+)",
-}
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_PARAMETER: Final = re.compile(r"(\{[a-z]+\})")
+_PARAMETER: Final = re.compile(r"\{([a-z]+)\}")
+_WHOLE: Final = "identifier"
+"""The parameter that may have slashes, as the rest of a path; all others are one segment."""
 
 
 class Router:
@@ -114,8 +111,11 @@ class Router:
 
 
 def _compile(path: str) -> re.Pattern[str]:
-    parts = _PARAMETER.split(path)
-    return re.compile("".join(_PARAMETERS.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    fixed, *parts = _PARAMETER.split(path)
+    pattern = re.escape(fixed)
+    for name, behind in zip(parts[::2], parts[1::2], strict=True):
+        pattern += f"(?P<{name}>{'.*' if name == _WHOLE else '[^/]+'}){re.escape(behind)}"
+    return re.compile(pattern, re.DOTALL)
 
 
 def _unquote(text: str) -> bytes:

@@ -45,6 +45,47 @@ def test_strangers_make_room_for_who_comes(loop: str, monkeypatch: pytest.Monkey
     run(main(), loop)
 
 
+HOME = "GET /api/v1/status HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "stays_open"),
+    [
+        (f"{HOME}\r\n", True),
+        (f"{HOME}Connection: close\r\n\r\n", False),
+        ("GET /api/v1/status HTTP/1.0\r\n\r\n", False),
+        ("GET /api/v1/status HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
+        (HOME.replace("/api", "http://node.example:26412/api", 1) + "\r\n", True),
+        (f"{HOME}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAA\r\n\r\n", True),
+        (f"{HOME}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAAA\r\n\r\n", True),
+        (f"{HOME}Content-Length: 0\r\n\r\n", True),
+    ],
+)
+def test_what_http_allows_is_answered(raw: str, stays_open: bool) -> None:
+    async def main() -> None:
+        async with serving() as api, Client(api.port) as client:
+            assert (await client.send(raw.encode())).status == 200
+            assert await is_open(client) == stays_open
+
+    run(main())
+
+
+def test_requests_that_come_at_once_are_answered_in_order() -> None:
+    async def main() -> None:
+        async with serving() as api, api.client(await api.token()) as client:
+            head = f"Host: a\r\nAuthorization: Bearer {client.token}\r\n"
+            body = '{"values":[{"index":1,"type":"T","data":"x"}]}'
+            for number in range(100):
+                path = f"/api/v1/records/88.118.1/{number}"
+                client.writer.write(f"PUT {path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+                client.writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+            for number in range(100):
+                assert (await client.read()).json["identifier"] == f"88.118.1/{number}"
+                assert (await client.read()).json["version"] == 1
+
+    run(main())
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1\r\n"])
 def test_a_head_that_comes_too_slowly_is_not_waited_for(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SILENT_SECONDS", 0.3)

@@ -46,6 +46,7 @@ def numbered(count: int) -> bytes:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK_BYTES", 2_000)
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -284,8 +285,7 @@ def test_a_stopping_node_ends_imports_between_blocks(small_blocks: None) -> None
             await _begin(client, await api.token(ENTERPRISE))
             client.writer.write(chunk(numbered(100)))
             await until(lambda: sum(store.counts().active.values()) > 0)
-            api.api.is_stopping = True
-            client.writer.write(chunk(compact("more")))
+            api.api.is_stopping = True  # seen also while nothing comes
             *steps, failed = (await client.read()).lines
             assert failed["problem"]["rule"] == "api.stopping"
             assert sum(store.counts().active.values()) == steps[-1]["lines"]
