@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What could not be read as HTTP, and what nobody expected, as a problem."""
-        if request.writer.output_size > 0:
+        if request.writer.output_size > 0 or isinstance(exc, CUT_OFF):
             raise ConnectionError("an answer is under way already")
         error: BiaoshiError
         if status == 400:

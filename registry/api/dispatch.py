@@ -49,6 +49,8 @@ class Dispatcher:
         try:
             return await self._answer(call)
         except BiaoshiError as error:
+            if request.writer.output_size > 0:  # what is cut off is not taken for whole
+                raise ConnectionError(error.message()) from None
             conditional = request.method != "GET" and any(name in request.headers for name in _CONDITIONS)
             return self._problem(call, error, http_status(error, conditional=conditional))
         finally:

@@ -88,7 +88,7 @@ class _Step(NamedTuple):
 
 
 class _Upload:
-    """One import. ``send`` takes what is to be told, and begins the answer when it is first called."""
+    """One import, block by block, and what became of it so far."""
 
     def __init__(self, call: Call, writing: Writing, prefix: str, *, update: bool) -> None:
         self._call = call
@@ -236,8 +236,10 @@ class ImportDesk:
                 break
             silent = 0.0
             blocks.feed(data)
-            if blocks.is_due:
+            while blocks.is_due:
                 yield blocks.take()
+        while blocks.has_lines:
+            yield blocks.take()
         rest = blocks.end()
         if rest.last >= rest.first:
             yield rest

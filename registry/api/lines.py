@@ -16,13 +16,16 @@ from protocol.limits import MAX_TYPE_CHARACTERS
 from protocol.records import encode_plain_values
 from registry.api.items import Item, WriteItem, item_write
 from registry.api.reading import check_keys
-from registry.api.rules import BAD_LINE, LONG_LINE, MAX_LINE_BYTES
+from registry.api.rules import BAD_LINE, LONG_LINE, MAX_LINE_BYTES, MAX_REASON_CHARACTERS
 from registry.store.writes import ABSENT, ANY
 
 BLOCK_BYTES: Final = 2 * MAX_LINE_BYTES
 """Bytes of lines that make one durable step: some 3,000 records, 20 ms of work during which nobody else is answered."""
 
-_SHOWN_BYTES: Final = 200
+MAX_BLOCK_LINES: Final = 10_000
+"""Lines of one durable step, as natively; and refusals that are held at one time, should all of them be wrong."""
+
+_SHOWN_CHARACTERS: Final = 200
 _SPACES: Final = (b" :", b"\t:", b"\r:", b"\n:")
 
 
@@ -73,6 +76,7 @@ class LineBlocks:
         self._parts: list[bytes] = []
         self._size = 0
         self._skips = False  # inside of a line that is too long
+        self._backlog = False  # there were more lines than were taken
         self._next = 1  # the number of the line that comes next
 
     def feed(self, data: bytes) -> None:
@@ -90,7 +94,7 @@ class LineBlocks:
     @property
     def is_due(self) -> bool:
         """Whether there is enough to be taken."""
-        return self._size >= BLOCK_BYTES
+        return self._backlog or self._size >= BLOCK_BYTES
 
     @property
     def has_lines(self) -> bool:
@@ -98,24 +102,25 @@ class LineBlocks:
         return any(b"\n" in part for part in self._parts)
 
     def take(self) -> Lines:
-        """The whole lines that are there."""
+        """The whole lines that are there, as far as they make one block."""
         joined = b"".join(self._parts)
         end = joined.rfind(b"\n") + 1
+        self._backlog = joined.count(b"\n") > MAX_BLOCK_LINES
+        if self._backlog:
+            end = len(joined) - len(joined.split(b"\n", MAX_BLOCK_LINES)[-1])
         first, text, rest = self._next, joined[:end], joined[end:]
         self._next += text.count(b"\n")
         refused: list[Refusal] = []
-        if len(rest) > MAX_LINE_BYTES:
+        if not self._backlog and len(rest) > MAX_LINE_BYTES:
             refused.append(Refusal(self._next, shown(rest), InvalidInput(LONG_LINE, limit=MAX_LINE_BYTES)))
             self._skips, rest = True, b""
         self._parts, self._size = [rest], len(rest)
         return Lines(first, self._next - 1, text, refused)
 
     def end(self) -> Lines:
-        """What is left when no more comes: the last line may go without its end."""
+        """What is left when all whole lines were taken and no more comes: a last line without its end."""
         text = b"".join(self._parts)
-        first = self._next
-        unended = bool(text) and not text.endswith(b"\n")
-        return Lines(first, first + text.count(b"\n") + unended + self._skips - 1, text, [])
+        return Lines(self._next, self._next - (not text and not self._skips), text, [])
 
 
 def read_block(block: bytes, first: int, *, update: bool) -> Block:
@@ -176,7 +181,7 @@ def _read_line(line: bytes) -> Item:
     try:
         item = _decode_item(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(BAD_LINE, reason=str(error)) from None
+        raise InvalidInput(BAD_LINE, reason=str(error)[:MAX_REASON_CHARACTERS]) from None
     check_keys(line)
     return item
 
@@ -187,7 +192,8 @@ def shown(line: bytes) -> str:
         found = msgspec.json.decode(line, type=_Named).identifier
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
-    return found if found is not None else line[:_SHOWN_BYTES].decode("utf-8", "replace").strip()
+    text = found if found is not None else line[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+    return text[:_SHOWN_CHARACTERS]
 
 
 class _Named(msgspec.Struct):

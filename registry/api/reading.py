@@ -123,7 +123,7 @@ def read_json(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         content = decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(rules.BAD_JSON, reason=str(error)) from None
+        raise InvalidInput(rules.BAD_JSON, reason=str(error)[: rules.MAX_REASON_CHARACTERS]) from None
     check_keys(raw)
     return content
 
@@ -169,4 +169,4 @@ def read_query(text: str, type_: type[Struct] | None) -> Struct | None:
 
 
 def _plain(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()[:200]
+    return text.encode("utf-8", "replace").decode()[: rules.MAX_REASON_CHARACTERS]

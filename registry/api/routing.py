@@ -53,9 +53,10 @@ Handler = Callable[[Call, Any], Awaitable[Answer | web.StreamResponse]]
 class Route(NamedTuple):
     """One operation.
 
-    ``path`` has parameters, one segment each, but ``{identifier}``, which may have slashes. ``body`` is the type of a JSON
-    body; ``media`` is another content type, of a body that the handler reads by itself. ``answers`` are the types of what
-    is answered, by HTTP status; ``answer_media`` is their content type. ``headers`` are those that mean something here.
+    ``path`` has parameters, one segment each, but ``{identifier}``, which may have slashes. ``body`` is the type of a
+    JSON body; ``media`` is another content type, of a body that the handler reads by itself. ``answers`` are the types
+    of what is answered, by HTTP status; ``answer_media`` is their content type. ``headers`` are those that mean
+    something here.
     ``is_open``: no token is needed.
     """
 

@@ -25,6 +25,9 @@ MAX_HEADER_BYTES: Final = 8_190
 MAX_LINE_BYTES: Final = 262_144
 """Bytes of one line of an import: the largest record, with every byte of it escaped."""
 
+MAX_REASON_CHARACTERS: Final = 200
+"""Characters of what a decoder says, which may repeat what it was given."""
+
 BODY_SECONDS: Final = 30.0
 """How long a whole JSON body may take to come, and how long an import may send nothing."""
 

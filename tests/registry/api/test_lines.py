@@ -127,6 +127,7 @@ def test_however_a_stream_is_cut_its_lines_are_the_same(
 ) -> None:
     lines.MAX_LINE_BYTES, kept = 40, lines.MAX_LINE_BYTES
     lines.BLOCK_BYTES, kept_block = 80, lines.BLOCK_BYTES
+    lines.MAX_BLOCK_LINES, kept_lines = 3, lines.MAX_BLOCK_LINES
     try:
         stream = b"\n".join(given_lines) + (b"\n" if ended and given_lines else b"")
         blocks = LineBlocks()
@@ -134,6 +135,7 @@ def test_however_a_stream_is_cut_its_lines_are_the_same(
         refused: list[int] = []
 
         def take(block: lines.Lines) -> None:
+            assert block.text.count(b"\n") <= 3
             for number, line in enumerate(block.text.split(b"\n"), start=block.first):
                 if number <= block.last and line:
                     assert number not in found
@@ -144,8 +146,10 @@ def test_however_a_stream_is_cut_its_lines_are_the_same(
         for size in [*sizes, len(stream)]:
             blocks.feed(stream[at : at + size])
             at += size
-            if blocks.is_due or (eager and blocks.has_lines):
+            while blocks.is_due or (eager and blocks.has_lines):
                 take(blocks.take())
+        while blocks.has_lines:
+            take(blocks.take())
         rest = blocks.end()
         take(rest)
         expected = {number: line for number, line in enumerate(given_lines, start=1) if line}
@@ -153,7 +157,7 @@ def test_however_a_stream_is_cut_its_lines_are_the_same(
         assert all(len(expected[number]) > 40 for number in refused)
         assert rest.last == stream.count(b"\n") + (bool(stream) and not stream.endswith(b"\n"))
     finally:
-        lines.MAX_LINE_BYTES, lines.BLOCK_BYTES = kept, kept_block
+        lines.MAX_LINE_BYTES, lines.BLOCK_BYTES, lines.MAX_BLOCK_LINES = kept, kept_block, kept_lines
 
 
 # Values and JSON ---------------------------------------------------------------------------------------------------

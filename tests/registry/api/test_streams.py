@@ -10,9 +10,10 @@ from typing import Any, Final
 import pytest
 
 from protocol.errors import StoreError
-from registry.api import connections, lines, rules
+from registry.api import connections, importing, lines, rules
+from registry.api.lines import Block
 from registry.followers import Followers
-from registry.store.interface import STORE_FULL
+from registry.store.interface import STORE_FULL, Page
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
 from registry.store.writes import Outcome, Write
@@ -167,7 +168,9 @@ def test_refusals_come_while_more_is_sent(small_blocks: None) -> None:
 
 
 @pytest.mark.parametrize("way", ["chunked", "length"])
-def test_a_connection_that_breaks_leaves_whole_blocks(way: str, small_blocks: None) -> None:
+def test_a_connection_that_breaks_leaves_whole_blocks(
+    way: str, small_blocks: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def main() -> None:
         async with serving() as api:
             token = await api.token(ENTERPRISE)
@@ -187,6 +190,47 @@ def test_a_connection_that_breaks_leaves_whole_blocks(way: str, small_blocks: No
                 assert (done["changed"], done["unchanged"]) == (500 - there, there)
 
     run(main())
+    assert "error" not in capsys.readouterr().out, "that a client goes away is no news"
+
+
+class TornStore(MemoryStore):
+    """It can be read for a page."""
+
+    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
+        if cursor is not None:
+            raise StoreError(STORE_FULL, reason="it is gone")
+        return super().scan(prefix, cursor, limit)
+
+
+def test_an_export_that_fails_is_not_taken_for_whole() -> None:
+    async def main() -> None:
+        async with serving(TornStore()) as api, api.client(await api.token(ENTERPRISE)) as client:
+            assert (await client.ask("POST", IMPORT, numbered(2_500), NDJSON)).lines[-1]["changed"] == 2_500
+            with pytest.raises((asyncio.IncompleteReadError, ValueError)):
+                await client.ask("GET", EXPORT)
+
+    run(main())
+
+
+def test_a_flood_of_wrong_lines_is_answered_in_constant_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    read_block = importing.read_block
+
+    def counted(text: bytes, first: int, *, update: bool) -> Block:
+        read = read_block(text, first, update=update)
+        held.append(len(read.refused))
+        return read
+
+    monkeypatch.setattr(importing, "read_block", counted)
+
+    async def main() -> None:
+        async with serving() as api, api.client(await api.token(ENTERPRISE)) as client:
+            reply = await client.ask("POST", IMPORT, b"x\n" * 50_000, NDJSON)
+            assert reply.lines[-1] == {"kind": "done", "items": 50_000, "changed": 0, "unchanged": 0, "refused": 50_000}
+            assert reply.lines[-2]["lines"] == 50_000
+
+    run(main())
+    assert max(held) <= lines.MAX_BLOCK_LINES
 
 
 def test_a_line_without_end_is_skipped_in_constant_memory(small_blocks: None) -> None:
