@@ -18,7 +18,7 @@ from registry.api import rules
 from registry.api.connections import Connection
 from registry.api.credentials import Caller, Credentials
 from registry.api.problems import PROBLEM_JSON, http_status, problem
-from registry.api.reading import Held, bearer, check_content, header, read_body, read_json, read_query
+from registry.api.reading import Room, bearer, check_content, header, read_body, read_json, read_query
 from registry.api.replays import Kept, Replays
 from registry.api.routing import JSON, Answer, Call, Route, Router
 
@@ -36,8 +36,8 @@ class Dispatcher:
         self._router = router
         self._credentials = credentials
         self._replays = replays
-        self._realm = realm.encode("ascii", "backslashreplace").decode()
-        self._held = Held()
+        self._realm = re.sub(r"[^\w.-]", "?", realm, flags=re.ASCII)
+        self.room = Room()
         self._decoders = {
             route.operation: msgspec.json.Decoder(route.body) for route in router.routes if route.body is not None
         }
@@ -54,7 +54,7 @@ class Dispatcher:
             conditional = request.method != "GET" and any(name in request.headers for name in _CONDITIONS)
             return self._problem(call, error, http_status(error, conditional=conditional))
         finally:
-            self._held.give_back(len(call.raw))
+            self.room.give_back(call.held)
 
     def problem_response(self, request: web.BaseRequest, error: BiaoshiError) -> web.Response:
         """An error before there is a call."""
@@ -103,7 +103,11 @@ class Dispatcher:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _with_body(self, call: Call, route: Route) -> web.StreamResponse:
-        call.raw = await read_body(call.request, self._held)
+        def take(count: int) -> None:
+            call.held += count
+            self.room.take(count)
+
+        call.raw = await read_body(call.request, take)
         body = read_json(call.raw, self._decoders[route.operation])
         key = header(call.request, "Idempotency-Key") if route.method == "POST" and not route.is_open else None
         if key is None:

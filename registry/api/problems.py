@@ -53,16 +53,21 @@ def http_status(error: BiaoshiError, *, conditional: bool = False) -> int:
 
 def problem(error: BiaoshiError, status: int, request: str, language: str) -> Problem:
     """The problem that an error is, for the request with this id."""
-    details = dict(error.details)
+    details = {name: _text(one) if isinstance(one, str) else one for name, one in error.details.items()}
     identifier = details.pop("identifier", None)
     return Problem(
         RULES_URL + error.rule.name,
         HTTPStatus(status).phrase,
         status,
-        error.message(language),
+        _text(error.message(language)),
         error.rule.name,
         error.status.label,
         request,
         None if identifier is None else str(identifier),
         details or None,
     )
+
+
+def _text(text: str) -> str:
+    """Text that can be encoded: bytes of a header that are no UTF-8 come as lone surrogates."""
+    return text.encode("utf-8", "replace").decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -72,26 +73,27 @@ _KINDS: Final = {
 }
 
 
-class Held:
-    """The bytes of bodies that are held at one time."""
+class Room:
+    """The bytes of bodies that are held at one time, over all connections."""
 
     def __init__(self, most: int = rules.MAX_HELD_BYTES) -> None:
         self._most = most
-        self.bytes = 0
+        self.held = 0
 
     def take(self, count: int) -> None:
-        """Hold so many more; to be given back, also after this was refused. Raises :class:`Refused`."""
-        self.bytes += count
-        if self.bytes > self._most:
+        """Hold so many more; to be given back, also where this is refused. Raises :class:`Refused`."""
+        self.held += count
+        if self.held > self._most:
             raise Refused(rules.BUSY, Status.OVERLOADED)
 
     def give_back(self, count: int) -> None:
         """Hold so many less."""
-        self.bytes -= count
+        self.held -= count
 
 
-async def read_body(request: web.BaseRequest, held: Held) -> bytes:
-    """The whole body, which the caller gives back to ``held``. Raises :class:`InvalidInput`, :class:`Refused`."""
+async def read_body(request: web.BaseRequest, take: Callable[[int], None]) -> bytes:
+    """The whole body. ``take`` is told how many bytes are held, as they come. Raises :class:`InvalidInput`, and what
+    ``take`` does."""
     if (request.content_length or 0) > rules.MAX_BODY_BYTES:
         raise InvalidInput(rules.BODY_TOO_LARGE, limit=rules.MAX_BODY_BYTES)
     content = request.content
@@ -99,22 +101,21 @@ async def read_body(request: web.BaseRequest, held: Held) -> bytes:
     size = 0
     try:
         if content.is_eof():  # it came along with the head, as small ones do
-            whole = content.read_nowait()
-            if len(whole) <= rules.MAX_BODY_BYTES:
-                held.take(len(whole))
-                return whole
-            raise InvalidInput(rules.BODY_TOO_LARGE, limit=rules.MAX_BODY_BYTES)
-        async with asyncio.timeout(rules.BODY_SECONDS):
-            while part := await content.readany():
-                size += len(part)
-                if size > rules.MAX_BODY_BYTES:
-                    raise InvalidInput(rules.BODY_TOO_LARGE, limit=rules.MAX_BODY_BYTES)
-                parts.append(part)
+            parts.append(content.read_nowait())
+            size = len(parts[0])
+            take(size)
+        else:
+            async with asyncio.timeout(rules.BODY_SECONDS):
+                while size <= rules.MAX_BODY_BYTES and (part := await content.readany()):
+                    size += len(part)
+                    parts.append(part)
+                    take(len(part))
     except TimeoutError:
         raise InvalidInput(rules.BODY_TOO_SLOW, seconds=rules.BODY_SECONDS) from None
     except CUT_OFF:
         raise InvalidInput(rules.BODY_CUT) from None
-    held.take(size)
+    if size > rules.MAX_BODY_BYTES:
+        raise InvalidInput(rules.BODY_TOO_LARGE, limit=rules.MAX_BODY_BYTES)
     return b"".join(parts)
 
 

@@ -32,9 +32,9 @@ class Answer(NamedTuple):
 
 class Call:
     """One request as a handler gets it. ``parameters`` are those of the path, percent-decoded; ``query`` is of the
-    route's type for it; ``raw`` is the body."""
+    route's type for it; ``raw`` is the body, ``held`` are the bytes of it that are held."""
 
-    __slots__ = ("caller", "id", "language", "parameters", "query", "raw", "request")
+    __slots__ = ("caller", "held", "id", "language", "parameters", "query", "raw", "request")
 
     def __init__(self, request: web.BaseRequest, request_id: str, language: str) -> None:
         self.request = request
@@ -44,6 +44,7 @@ class Call:
         self.parameters: Mapping[str, bytes] = {}
         self.query: Any = None
         self.raw = b""
+        self.held = 0
 
 
 Handler = Callable[[Call, Any], Awaitable[Answer | web.StreamResponse]]

@@ -68,8 +68,8 @@ class Api:
         ]
         routes = [*subjects, *about.routes(services.status, zone, services.software, subjects)]
         self.router = Router(routes)
-        dispatcher = Dispatcher(self.router, [keys, *further], Replays(time.monotonic), zone)
-        self.connections = Connections(dispatcher.handle, dispatcher.problem_response, log)
+        self.dispatcher = Dispatcher(self.router, [keys, *further], Replays(time.monotonic), zone)
+        self.connections = Connections(self.dispatcher.handle, self.dispatcher.problem_response, log)
 
 
 @contextlib.asynccontextmanager

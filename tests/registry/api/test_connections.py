@@ -15,7 +15,7 @@ import pytest
 from protocol.errors import SettingsError
 from registry.api import connections
 from registry.api.certificates import make_secret, secret_pem, self_signed
-from tests.registry.api.serving import HOST, Client, Serving, serving
+from tests.registry.api.serving import HOST, Client, Serving, serving, until
 from tests.resolver.servers import LOOPS, run
 
 
@@ -158,5 +158,26 @@ def test_a_certificate_that_is_missing_is_said_plainly(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="certificate"):
             async with serving(directory=tmp_path, certificate="api.crt", secret="api.pem"):
                 pass
+
+    run(main())
+
+
+def test_bodies_take_no_more_room_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with serving() as api, api.client(await api.token()) as client:
+            room = api.api.dispatcher.room
+            room._most = 1_000
+            body = b'{"values":[{"index":1,"type":"T","data":"%b"}]}' % (b"x" * 2_000)
+            for _ in range(3):
+                reply = await client.ask("PUT", "/api/v1/records/88.118.1/x", body)
+                assert (reply.status, reply.json["rule"], reply.headers["retry-after"]) == (503, "api.busy", "1")
+            head = f"PUT /api/v1/records/88.118.1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {client.token}\r\n"
+            async with Client(api.port) as slow:
+                slow.writer.write(f"{head}Content-Length: 900\r\n\r\n".encode() + b"x" * 800)
+                await until(lambda: room.held == 800)
+                small = b'{"values":[{"index":1,"type":"T","data":"%b"}]}' % (b"x" * 200)
+                assert (await client.ask("PUT", "/api/v1/records/88.118.1/x", small)).status == 503
+            await until(lambda: room.held == 0)
+            assert (await client.ask("PUT", "/api/v1/records/88.118.1/x", small)).status == 201
 
     run(main())
