@@ -21,7 +21,7 @@ class Sizes(NamedTuple):
     rounds: int
 
 
-FULL: Final = Sizes(500_000, 3.0, 5)
+FULL: Final = Sizes(300_000, 3.0, 5)
 QUICK: Final = Sizes(50_000, 1.0, 2)
 
 

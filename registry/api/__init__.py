@@ -9,6 +9,9 @@ else, credentials, limits, errors, OpenAPI, is done once for all routes:
 ``problems``     errors as problem+json (RFC 9457)
 ``credentials``  who calls: bearer tokens
 ``replays``      Idempotency-Key
+``pages``        lists, a page at a time
+``items``        writes as JSON, and what became of each
+``writing``      writes checked, carried out, awaited
 ``dispatch``     from a request to its answer
 ``connections``  limits of connections, slow and silent ones
 ``openapi``      the description, made from the routes

@@ -11,6 +11,7 @@ from aiohttp import web
 from protocol.identifiers import normal_prefix
 from protocol.limits import MAX_LIST
 from protocol.records import State, decode_body
+from registry.api.pages import fitting_page
 from registry.api.routing import NDJSON, Call, Route
 from registry.api.writing import require_right
 from registry.json_records import JsonRecord, json_values
@@ -30,7 +31,7 @@ class ExportDesk:
         has it is not whole."""
         prefix = normal_prefix(call.parameters["prefix"]).decode()
         require_right(call, prefix)
-        page = self._store.scan(prefix, None, MAX_LIST)
+        page = fitting_page(self._store, prefix, None, MAX_LIST)
         response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
         await response.prepare(call.request)
         if call.request.method != "HEAD":
@@ -39,7 +40,7 @@ class ExportDesk:
                 if page.cursor is None:
                     break
                 await asyncio.sleep(0)  # others are answered between two pages
-                page = self._store.scan(prefix, page.cursor, MAX_LIST)
+                page = fitting_page(self._store, prefix, page.cursor, MAX_LIST)
         await response.write_eof()
         return response
 

@@ -26,6 +26,7 @@ from registry.api.items import (
     refused_result,
     result_of,
 )
+from registry.api.pages import fitting_page
 from registry.api.reading import header
 from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing, require_right
@@ -171,7 +172,7 @@ class RecordsDesk:
         query: PageQuery = call.query
         prefix = normal_prefix(call.parameters["prefix"]).decode()
         require_right(call, prefix)
-        page = self._store.scan(prefix, _read_cursor(query.cursor), query.limit)
+        page = fitting_page(self._store, prefix, _read_cursor(query.cursor), query.limit)
         shown = [_shown(entry) for entry in page.entries]
         active = [one for one in shown if query.withdrawn or one.state == State.ACTIVE.name.lower()]
         return Answer(200, PageShown(active, _cursor_text(page.cursor) if page.cursor else None))

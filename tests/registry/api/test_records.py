@@ -177,6 +177,21 @@ def test_a_list_is_paged_to_its_end() -> None:
     run(main())
 
 
+def test_a_page_has_fewer_records_where_they_are_large() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        encoded = encode_values([Value(index, "TEXT", b"x" * 16_000) for index in (1, 2)])
+        store.apply([Write(f"88.118.1/{number:03d}".encode(), ANY, encoded) for number in range(100)], NOW)
+        async with serving(store) as api, api.client(await api.token()) as client:
+            page = (await client.ask("GET", "/api/v1/prefixes/88.118/records?limit=1000")).json
+            assert 10 < len(page["records"]) < 40
+            assert page["cursor"]
+            exported = await client.ask("GET", "/api/v1/prefixes/88.118/records:export")
+            assert len(exported.lines) == 100
+
+    run(main())
+
+
 def test_below_a_delegated_prefix_nothing_is_registered() -> None:
     async def main() -> None:
         store = MemoryStore()
