@@ -13,8 +13,9 @@ from functools import cache
 from typing import Final, TypeVar
 
 import msgpack
+import msgspec
 
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused
+from protocol.errors import BiaoshiError, IdentifierError, InvalidInput, MessageError, NotVerified, RecordError, Refused
 from protocol.exchange import Exchange, Reply
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import Identifier, normal, normal_prefix, parse
@@ -35,7 +36,12 @@ from protocol.seals import encode_seal, is_seal, read_seal
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
+from registry.api.items import item_write, refusal_of
+from registry.api.lines import Block, read_block
+from registry.api.reading import read_json
+from registry.api.records import BatchInput
 from registry.feeding import read_page
+from registry.intake import read_writes
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
 from tests.fuzz.doors import DOORS
@@ -311,6 +317,40 @@ def judge_datagrams(data: bytes) -> None:
         assert len(exchange.receive_datagram(honest, NOW_MS)) == len(truth)
 
 
+# Over HTTP ----------------------------------------------------------------------------------------------
+
+
+def meaning(block: Block) -> object:
+    """What becomes of each line of an import, the checks that all writes go through included."""
+    intake = read_writes(block.items, ("88.118.1",), lambda prefix: None)
+    refused = {one.line: one.error.rule.name for one in block.refused}
+    refused |= {block.lines[i]: refusal_of(payload).rule.name for i, payload in intake.refused.items()}
+    accepted = [number for i, number in enumerate(block.lines) if i not in intake.refused]
+    return dict(zip(accepted, intake.writes, strict=True)), refused
+
+
+def judge_lines(data: bytes) -> None:
+    """A block of lines is read as its lines are, each by itself."""
+    each = Block([], lines := [], [])
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        read = read_block(line, number, update=False)
+        each.items.extend(read.items)
+        each.refused.extend(read.refused)
+        lines.extend(read.lines)
+    assert meaning(read_block(data, 1, update=False)) == meaning(each)
+
+
+_decode_batch: Final = msgspec.json.Decoder(BatchInput)
+
+
+def judge_json(data: bytes) -> None:
+    """A JSON body: of the type, and its keys once each; or refused."""
+    found = attempt(lambda raw: read_json(raw, _decode_batch), data, InvalidInput)
+    if isinstance(found, BatchInput):
+        for item in found.records:
+            attempt(lambda _, item=item: item_write(item, update=True), data, BiaoshiError)  # type: ignore[misc]
+
+
 JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
@@ -325,5 +365,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "receipt": judge_receipt,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
+    "lines": judge_lines,
+    "json": judge_json,
     **DOORS,
 }
