@@ -10,8 +10,8 @@ from aiohttp import web
 
 from protocol.identifiers import normal_prefix
 from protocol.limits import MAX_LIST
-from protocol.records import State, decode_body
-from registry.api.pages import fitting_page
+from protocol.records import State
+from registry.api.pages import fitting_page, record_of
 from registry.api.routing import NDJSON, Call, Route
 from registry.api.writing import require_right
 from registry.json_records import JsonRecord, json_values
@@ -46,7 +46,7 @@ class ExportDesk:
 
 
 def _lines(entries: list[Entry]) -> bytes:
-    records = [(entry.identifier.decode(), decode_body(entry.body)) for entry in entries]
+    records = [(entry.identifier.decode(), record_of(entry)) for entry in entries]
     return _encode_lines([
         JsonRecord(name, json_values(record.values)) for name, record in records if record.state is State.ACTIVE
     ])  # fmt: skip

@@ -1,9 +1,15 @@
-"""Pages of records that are bounded in bytes: records may be 250 times as large as ordinary ones."""
+"""Records as they are read to be shown, one or a page at a time."""
 
 from __future__ import annotations
 
 from protocol.limits import MAX_MESSAGE_BYTES
-from registry.store.interface import Page, Store
+from protocol.records import Record, decode_body
+from registry.store.interface import Entry, Page, Store
+
+
+def record_of(entry: Entry) -> Record:
+    """The whole record in what ``find`` and ``scan`` of a store give. Raises :class:`~protocol.errors.RecordError`."""
+    return decode_body(entry.body)
 
 
 def fitting_page(store: Store, prefix: str, cursor: bytes | None, limit: int) -> Page:

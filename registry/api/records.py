@@ -13,7 +13,7 @@ from protocol.errors import BiaoshiError, InvalidInput, MessageError, Refused
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_VALUES
 from protocol.messages import TOO_MANY
-from protocol.records import State, decode_body
+from protocol.records import State, split_body
 from protocol.status import Status
 from registry.api import rules
 from registry.api.items import (
@@ -26,7 +26,7 @@ from registry.api.items import (
     refused_result,
     result_of,
 )
-from registry.api.pages import fitting_page
+from registry.api.pages import fitting_page, record_of
 from registry.api.reading import header
 from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing, require_right
@@ -195,9 +195,8 @@ class RecordsDesk:
             raise InvalidInput(rules.BAD_CONDITION)
         if match == "*":
             found = self._store.find(identifier)
-            record = None if found is None else decode_body(found)
-            there = record is not None and record.state is State.ACTIVE
-            return record.version if record is not None and there else _NO_VERSION
+            head = None if found is None else split_body(found)
+            return head.version if head is not None and head.state is State.ACTIVE else _NO_VERSION
         version = _ETAG.fullmatch(match)
         if version is None and not match.endswith('"'):
             raise InvalidInput(rules.BAD_CONDITION)
@@ -210,7 +209,7 @@ def _written(status: int, identifier: bytes, outcome: Outcome) -> Answer:
 
 
 def _shown(entry: Entry) -> RecordShown:
-    record = decode_body(entry.body)
+    record = record_of(entry)
     return RecordShown(
         entry.identifier.decode(), record.version, record.state.name.lower(), record.time, json_values(record.values)
     )
