@@ -73,6 +73,11 @@ class Node:
         port: int = self._run[side][1]
         return port
 
+    def url(self, side: str) -> str:
+        """The URL of the ``api``."""
+        url: str = self._run[side]
+        return url
+
     def address(self, side: str) -> str:
         """``host:port`` of ``resolver`` or ``registry``."""
         return f"127.0.0.1:{self.port(side)}"

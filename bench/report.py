@@ -46,6 +46,8 @@ TARGETS: Final = {
     "recursive_cold_ms": Target(3.0, most=True),
     "follower_changes_per_s": Target(50_000),
     "follower_bulk_changes_per_s": Target(50_000),
+    "api_import_rows_per_s": Target(80_000),
+    "api_register_single_per_s": Target(4_000),
     "import_rows_per_s": Target(120_000),
     "bytes_per_record": Target(75, most=True),
     "register_single_per_s": Target(5_000),

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import following, province, recursion, redis_peer
+from bench import api, following, province, recursion, redis_peer
 from bench.dataset import write_uniform_csv
 from bench.environment import describe, fsync_ms, steal_seconds
 from bench.node import SERVER_CORE, BenchFailed, Node, biaoshi, generate
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
     parser.add_argument(
-        "--only", choices=["lookups", "recursion", "province", "following", "import"], help="one part only"
+        "--only", choices=["lookups", "recursion", "province", "following", "api", "import"], help="one part only"
     )
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
@@ -74,6 +74,9 @@ def main() -> None:
         if options.only in (None, "following"):
             _say("a follower that copies a zone")
             figures += following.measure_following(work, following.QUICK if options.quick else following.FULL)
+        if options.only in (None, "api"):
+            _say("the JSON API")
+            figures += api.measure_api(work, api.QUICK if options.quick else api.FULL)
         if options.only in (None, "import"):
             figures += measure_import(work, sizes)
     except BenchFailed as error:

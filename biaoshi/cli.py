@@ -24,6 +24,7 @@ MODULES: Final = {
     "registry.cli": ("register", "update", "delete", "import", "export"),
     "registry.templates.cli": ("template", "search"),
     "registry.audit.cli": ("audit",),
+    "registry.api.cli": ("api",),
     "biaoshi.delegation.cli": ("delegate",),
     "biaoshi.custody.cli": ("custody", "vouch", "restore"),
     "biaoshi.rolling.cli": ("zone-key", "anchor"),

@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import structlog
 
-from biaoshi.supervisor import noted, reserve
+from biaoshi.supervisor import noted, reserve, reserve_api
 from biaoshi.upkeep import Upkeep
 from config.process import set_up_log, settle_collector, stop_at_end_of, stop_event
 from config.settings import Settings
@@ -44,17 +44,18 @@ async def serve_light(settings: Settings, up: Callable[[], None] = lambda: None,
     with ExitStack() as reserved:
         resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
         registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
+        api_port = reserve_api(reserved, settings)
         serving = (
             _recursive(settings, own, resolver_port, log)
             if recursive
-            else _authoritative(settings, zone, own, resolver_port, registry_port, log)
+            else _authoritative(settings, zone, own, resolver_port, registry_port, api_port, log)
         )
         async with serving as take_up:
             renew = take_up_renewed_keys(settings, zone, take_up, log)
             upkeep = Upkeep(settings, zone, (registry.host, registry_port), renew, log)
             keeping = asyncio.create_task(upkeep.run())
             try:
-                with noted(settings, resolver_port, registry_port, {"node": os.getpid()}):
+                with noted(settings, resolver_port, registry_port, {"node": os.getpid()}, api_port=api_port):
                     settle_collector()
                     up()
                     await stop.wait()
@@ -70,11 +71,12 @@ async def _authoritative(
     own: OwnKeys,
     resolver_port: int,
     registry_port: int,
+    api_port: int,
     log: structlog.stdlib.BoundLogger,
 ) -> AsyncIterator[TakeUp]:
     """Both doors of a node with a zone; at the end the readers' is closed first, as nothing new is to be shown then."""
     async with (
-        open_registry(settings, zone, own, registry_port, log) as registry,
+        open_registry(settings, zone, own, registry_port, log, api_port) as registry,
         open_doors(settings, zone, own, registry.store, resolver_port, log) as doors,
     ):
 

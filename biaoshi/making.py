@@ -68,6 +68,7 @@ def make_node(
         if port is not None:
             options["resolver.port"] = str(port)
             options["registry.port"] = str(port + 1 if port else 0)
+            options["api.port"] = str(port + 2 if port else 0)
         writers = (
             "\n[[registry.writers]]\n"
             f'name = "administrator"         # holds {WRITER_KEY}\nkey = "{writer_key.public}"\n'

@@ -58,8 +58,10 @@ def init(
         list[str] | None, typer.Option(help="For a recursive node: an address of the top node; may be repeated.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65_534, help="Resolver port (registry: the next). 0: free ones.")
+        int | None,
+        typer.Option(min=0, max=65_533, help="Resolver port (registry: the next; API: the one after). 0: free ones."),
     ] = None,
+    api: Annotated[bool, typer.Option("--api", help="Serve the JSON API, on this machine only.")] = False,
 ) -> None:
     """Make a node: zone key, online key, a writer's key, commented configuration, empty store.
 
@@ -70,14 +72,14 @@ def init(
             f"'{role}' is no role this version serves; it is {' or '.join(ROLES)}", param_hint="ROLE"
         )
     if role == "custody":
-        if prefix or anchor or root or port is not None:
+        if prefix or anchor or root or api or port is not None:
             raise typer.BadParameter("a custody node is made with --dir alone; its zones come by 'biaoshi custody add'")
         path = make_custody(directory)
         print((_CUSTODY_ZH if language() == "zh" else _CUSTODY_EN).format(directory, path))
         return
     if role == "recursive":
-        if prefix or anchor is None or not root:
-            raise typer.BadParameter("a recursive node is made with --anchor and --root, and has no --prefix")
+        if prefix or api or anchor is None or not root:
+            raise typer.BadParameter("a recursive node is made with --anchor and --root, without --prefix and --api")
         path = make_recursive(anchor, root, directory, port=port)
         print((_RECURSIVE_ZH if language() == "zh" else _RECURSIVE_EN).format(
             directory, path, directory / ANCHOR_NAME, anchor
@@ -85,7 +87,7 @@ def init(
         return
     if prefix is None:
         raise typer.BadParameter(f"a {role} node is made with --prefix", param_hint="--prefix")
-    path = make_node(role, prefix, directory, port=port)
+    path = make_node(role, prefix, directory, port=port, more={"api.enabled": "true"} if api else {})
     print((_MADE_ZH if language() == "zh" else _MADE_EN).format(
         directory, path, directory / ANCHOR_NAME, directory / ZONE_KEY, directory / WRITER_KEY
     ))  # fmt: skip

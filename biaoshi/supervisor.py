@@ -24,6 +24,7 @@ import structlog
 from biaoshi.pauses import Pauses
 from biaoshi.upkeep import Upkeep
 from config.keyfiles import read_identity
+from config.places import reachable, server_text
 from config.process import bind, set_up_log, stop_event
 from config.settings import Settings
 from protocol.errors import Rule, SettingsError
@@ -155,8 +156,10 @@ async def supervise(settings: Settings, config: Path) -> None:
     with contextlib.ExitStack() as reserved:
         resolver_port = reserve(reserved, resolver.host, resolver.port, datagrams=True)
         registry_port = 0 if recursive else reserve(reserved, registry.host, registry.port, datagrams=False)
+        api_port = reserve_api(reserved, settings)
         lifeline = make_lifeline(reserved)
-        writers = [] if recursive else [Process("registry", "registry.server", config, registry_port, lifeline, log)]
+        ports = f"{registry_port},{api_port}"
+        writers = [] if recursive else [Process("registry", "registry.server", config, ports, lifeline, log)]
         worker = "resolver.recursion.worker" if recursive else "resolver.worker"
         readers = [
             Process(f"resolver-{i + 1}", worker, config, resolver_port, lifeline, log) for i in range(resolver.workers)
@@ -168,8 +171,10 @@ async def supervise(settings: Settings, config: Path) -> None:
             doors = {"resolver": f"{resolver.host}:{resolver_port}"}
             if not recursive:
                 doors["registry"] = f"{registry.host}:{registry_port}"
+            if api_port:
+                doors["api"] = api_url(settings, api_port)
             try:
-                with noted(settings, resolver_port, registry_port, pids(processes)):
+                with noted(settings, resolver_port, registry_port, pids(processes), api_port=api_port):
                     log.info("node is up", zone=zone, **doors, workers=resolver.workers)
                     await stop.wait()
                     log.info("node is stopping")
@@ -240,6 +245,18 @@ def reserve(stack: contextlib.ExitStack, host: str, port: int, *, datagrams: boo
     raise SettingsError(NO_ADDRESS, host=host, port=port, reason="none is free for both TCP and UDP")
 
 
+def reserve_api(stack: contextlib.ExitStack, settings: Settings) -> int:
+    """The same for the port of the JSON API; 0 where it is not served."""
+    api = settings.api
+    return reserve(stack, api.host, api.port, datagrams=False) if api.enabled else 0
+
+
+def api_url(settings: Settings, port: int) -> str:
+    """Where the API of a node is, for those on this machine."""
+    scheme = "https" if settings.api.secure else "http"
+    return f"{scheme}://{server_text(reachable(settings.api.host), port)}"
+
+
 def _refuse_served(host: str, port: int) -> None:
     """Without SO_REUSEPORT binding fails where anybody has the port, another node included."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
@@ -255,6 +272,8 @@ def noted(
     registry_port: int,
     processes: Mapping[str, int],
     zones: Mapping[str, object] | None = None,
+    *,
+    api_port: int = 0,
 ) -> Iterator[None]:
     """Until the end of the block, have the running node's addresses (port 0: it has none) and its processes, by name,
     where the commands find them; of a custody node the addresses for each of its ``zones``. Raises
@@ -263,6 +282,7 @@ def noted(
         "pid": os.getpid(),
         **({"resolver": [settings.resolver.host, resolver_port]} if resolver_port else {}),
         **({"registry": [settings.registry.host, registry_port]} if registry_port else {}),
+        **({"api": api_url(settings, api_port)} if api_port else {}),
         "processes": dict(processes),
         **({} if zones is None else {"zones": zones}),
     }

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 import msgspec
 
+from config.api import api_meaning
 from config.following import ADDRESS, MAX_PREFIX_BYTES, PREFIX, PUBLIC_KEY, following_meaning
 from config.settings import RegistrySettings, ResolverSettings, Role, Settings
 
@@ -209,7 +210,7 @@ def _wanted(reason: str) -> tuple[str, str]:
 def _meaning(raw: dict[str, Any]) -> list[Problem]:
     """What is of the right type and yet makes no sense. Works on the raw tables, so that it also speaks of a file with
     other problems."""
-    node, resolver, registry = (_table(raw, name) for name in ("node", "resolver", "registry"))
+    node, resolver, registry, api = (_table(raw, name) for name in ("node", "resolver", "registry", "api"))
     problems: list[Problem] = []
     prefix = node.get("prefix")
     is_root = prefix == "" and node.get("role") in ("top", "recursive", "custody")
@@ -222,7 +223,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             f"{prefix!r} 不是合法的前缀：应为以点连接的分段，如 88.118，最多 64 字节；空前缀（根）仅用于 top 角色",
         ))  # fmt: skip
     problems += _recursion_meaning(node, raw.get("recursion"))
-    problems += _address_meaning(resolver, registry)
+    problems += _address_meaning(resolver, registry, api)
     workers = resolver.get("workers")
     if node.get("processes") == "light" and isinstance(workers, int) and 1 < workers <= 256:
         en = 'a light node answers in its one process; leave workers at 1, or take processes = "several"'
@@ -230,7 +231,7 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
             "resolver.workers", en, "轻量节点只有一个进程，请将 workers 保持为 1，或改用 processes = \"several\""
         ))  # fmt: skip
     problems += _keys_meaning(_table(raw, "keys"))
-    problems += [Problem(*one) for one in following_meaning(raw)]
+    problems += [Problem(*one) for one in (*following_meaning(raw), *api_meaning(raw))]
     writers = registry.get("writers")
     seen: dict[str, str] = {}
     for i, writer in enumerate(writers if isinstance(writers, list) else []):
@@ -239,10 +240,10 @@ def _meaning(raw: dict[str, Any]) -> list[Problem]:
     return problems + _industry_meaning(_table(raw, "statistics").get("industries"), zone)
 
 
-def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any]) -> list[Problem]:
+def _address_meaning(resolver: dict[str, Any], registry: dict[str, Any], api: dict[str, Any]) -> list[Problem]:
     problems = [
         Problem(f"{name}.host", f"{host!r} is no host name and no address", f"{host!r} 不是主机名，也不是地址")
-        for name, table in (("resolver", resolver), ("registry", registry))
+        for name, table in (("resolver", resolver), ("registry", registry), ("api", api))
         if isinstance(host := table.get("host"), str) and not _is_host(host)
     ]
     host, port = (registry.get(name, getattr(RegistrySettings(), name)) for name in ("host", "port"))

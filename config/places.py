@@ -14,6 +14,7 @@ from typing import Any, Final
 
 DEFAULT_RESOLVER: Final = "127.0.0.1:26410"
 DEFAULT_REGISTRY: Final = "127.0.0.1:26411"
+DEFAULT_API: Final = "http://127.0.0.1:26412"
 
 
 class NoNodeRuns(Exception):
@@ -25,7 +26,7 @@ class NoNodeRuns(Exception):
 
     def message(self, language: str = "en") -> str:
         """The sentence for a person; ``language`` is ``en`` or ``zh``."""
-        option = {"resolver": "--server", "registry": "--registry"}[self._side]
+        option = {"resolver": "--server", "registry": "--registry", "api": "--url"}[self._side]
         if language == "zh":
             return f"{self._node} 中没有运行带 {self._side} 的节点，请用 biaoshi serve 启动，或用 {option} 给出地址"
         return (
@@ -56,6 +57,17 @@ def registry_address(option: str | None, node: Path | None) -> str:
     return option or _running(node, "registry") or DEFAULT_REGISTRY
 
 
+def api_url(option: str | None, node: Path | None) -> str:
+    """The URL at which the JSON API of a node begins. Raises :class:`NoNodeRuns`."""
+    if option or node is None:
+        return option or DEFAULT_API
+    try:
+        url = json.loads((node / "run.json").read_text("utf-8"))["api"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NoNodeRuns(node, "api") from None
+    return str(url)
+
+
 def anchor_path(option: Path | None, node: Path | None) -> Path:
     """The trust anchor's file."""
     return option or (node or Path()) / "anchor.toml"
@@ -71,6 +83,11 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
+def server_text(host: str, port: int) -> str:
+    """``host:port``, with brackets where the host has colons itself."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _running(node: Path | None, side: str) -> str | None:
     """The address that a running node noted, None where no directory was named."""
     if node is None:
@@ -78,8 +95,6 @@ def _running(node: Path | None, side: str) -> str | None:
     try:
         run: dict[str, Any] = json.loads((node / "run.json").read_text("utf-8"))
         host, port = run[side]
-        host = reachable(host)
-        bracketed = f"[{host}]" if ":" in host else host
+        return server_text(reachable(host), port)
     except (OSError, ValueError, KeyError, TypeError):  # none there, or not written by a node
         raise NoNodeRuns(node, side) from None
-    return f"{bracketed}:{port}"

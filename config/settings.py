@@ -87,6 +87,22 @@ class RegistrySettings(msgspec.Struct, kw_only=True):
     keep: Annotated[int, msgspec.Meta(ge=0)] = 10_000_000
 
 
+class ApiSettings(msgspec.Struct, kw_only=True):
+    """[api]: the JSON API of the registry, over HTTP."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 26_412
+    certificate: str = ""
+    secret: str = ""
+    insecure: bool = False
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is served over TLS."""
+        return bool(self.certificate)
+
+
 class ZoneSettings(msgspec.Struct, kw_only=True):
     """[[zones]]: a zone of which a custody node keeps a copy."""
 
@@ -129,6 +145,7 @@ class Settings(msgspec.Struct, kw_only=True):
     recursion: RecursionSettings = msgspec.field(default_factory=RecursionSettings)
     resolver: ResolverSettings = msgspec.field(default_factory=ResolverSettings)
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
+    api: ApiSettings = msgspec.field(default_factory=ApiSettings)
     zones: list[ZoneSettings] = msgspec.field(default_factory=list)
     statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)
     enterprises: EnterpriseSettings = msgspec.field(default_factory=EnterpriseSettings)

@@ -194,15 +194,15 @@ _INTEGER_BYTES: Final = [{0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}.get(first, 1) for 
 
 
 class Expander:
-    """Makes answers of the records that follow a template."""
+    """Makes answers of the records that follow a template: for anybody or, ``whole``, for those who may see all."""
 
-    def __init__(self, template: Template) -> None:
-        public = [item for item in template.items if item.public]
-        self._around: Final = {item.index: _around(item.value) for item in public}
-        self._computed: Final = tuple((item.index, compile_computed(item)) for item in public if item.computed)
+    def __init__(self, template: Template, *, whole: bool = False) -> None:
+        shown = [item for item in template.items if whole or item.public]
+        self._around: Final = {item.index: _around(item.value) for item in shown}
+        self._computed: Final = tuple((item.index, compile_computed(item)) for item in shown if item.computed)
 
     def values(self, data: Data, identifier: bytes) -> bytes:
-        """The encoded public values of a record under an identifier in normal form."""
+        """The encoded values of a record under an identifier in normal form."""
         if self._computed:
             prefix, _, suffix = identifier.partition(b"/")
             made = [(index, text.fill(identifier, prefix, suffix)) for index, text in self._computed]

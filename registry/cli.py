@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +26,11 @@ from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
-from registry.exporting import exported
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
 from registry.importing.progress_bar import ProgressBar
 from registry.importing.rules import INTERRUPTED
+from registry.json_records import json_line
 from registry.store.writes import ABSENT, Write
 from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
@@ -316,7 +315,7 @@ async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None
         with _output(out) as file:
             async for identifier, record in client.records(prefix):
                 if record.state is State.ACTIVE:
-                    file.write(json.dumps(exported(identifier, record), ensure_ascii=False) + "\n")
+                    file.write(json_line(identifier, record))
 
 
 _CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"

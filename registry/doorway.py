@@ -7,15 +7,16 @@ kernel.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
-from protocol.errors import BiaoshiError, MessageError, StoreError
+from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
 from protocol.messages import encode_failure, encode_response
 from protocol.status import Status
 from protocol.turn import Turn
+from registry.acknowledging import Acknowledging, Submit
 from registry.delegations import SystemBatch
 from registry.feeding import Poll
 from registry.followers import Followers
@@ -23,7 +24,7 @@ from registry.polls import Polls
 from registry.putback import PutBack
 from registry.session import Batch, Session
 from registry.store.interface import Reader
-from registry.store.writes import Outcome, Write
+from registry.store.writes import Outcome
 
 IN_FLIGHT: Final = 16
 """Write requests of one connection that may wait for the disk: at most 16 MiB."""
@@ -43,12 +44,6 @@ STRANGER_SECONDS: Final = 60.0
 in between; a writer may be silent while it sorts a large import."""
 
 
-class Submit(Protocol):
-    """Has writes carried out and ``done`` called with what became of them."""
-
-    def __call__(self, writes: Sequence[Write], done: Callable[[list[Outcome] | StoreError], None], /) -> None: ...
-
-
 class Doorway:
     """What a registry's connections share."""
 
@@ -63,11 +58,9 @@ class Doorway:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.turn = turn
-        self.store = store
-        self.submit = submit
+        self.acknowledging = Acknowledging(submit, store, followers, put_back, loop.time)
         self.new_session = new_session
         self.followers = followers
-        self.put_back = put_back
         self.polls = Polls(turn, followers, put_back, loop.time)
         self.loop = loop
         self.open: set[Connection] = set()
@@ -211,32 +204,18 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _commit(self, batch: Batch | SystemBatch, wire: bytes) -> None:
-        doorway = self._doorway
+        acknowledging = self._doorway.acknowledging
         try:
-            doorway.put_back.check()
-            if doorway.followers.must_confirm:
-                doorway.followers.check_there(doorway.loop.time())
+            acknowledging.check()
         except BiaoshiError as error:
-            doorway.turn.add(self, 1, wire, batch.response(error))
+            self._doorway.turn.add(self, 1, wire, batch.response(error))
             return
         self._in_flight += 1
-        doorway.submit(batch.writes, partial(self._carried_out, batch, wire))
+        acknowledging.carry_out(batch.writes, len(wire), partial(self._carried_out, batch, wire))
 
-    def _carried_out(self, batch: Batch | SystemBatch, wire: bytes, result: list[Outcome] | StoreError) -> None:
-        """A batch is on the disk, or could not be; where a follower must have it, wait for that, too."""
-        followers = self._doorway.followers
-        response = batch.response(result)
-        if not followers.must_confirm or isinstance(result, StoreError):
-            self._answer(wire, response)
-            return
-        # Also where nothing changed: what is there already may not be confirmed yet.
-        number = self._doorway.store.standing().end.number
-        rid = int.from_bytes(response[2:10], "big")
-
-        def settle(error: BiaoshiError | None) -> None:
-            self._answer(wire, response if error is None else encode_failure(rid, error))
-
-        followers.wait(number, len(wire) + len(response), self._doorway.loop.time(), settle)
+    def _carried_out(self, batch: Batch | SystemBatch, wire: bytes, result: list[Outcome] | BiaoshiError) -> None:
+        """A batch is where it has to be, or could not be carried out, or that is not known."""
+        self._answer(wire, batch.response(result))
 
     def _answer(self, wire: bytes, response: bytes) -> None:
         self._in_flight -= 1

@@ -86,7 +86,8 @@ def read_writes(
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
-    cut, barrier = cache(cut), cache(barrier)  # one look for all items of a prefix
+    if len(items) > 1:
+        cut, barrier = cache(cut), cache(barrier)  # one look for all items of a prefix
     room = REFUSALS_BYTES
     for i, item in enumerate(items):
         try:

@@ -160,9 +160,14 @@ def check(caller: Caller, operation: Operation, prefix: str, now: int, about: st
     """Raise :class:`Refused` where the table does not allow it."""
     if allows(caller, operation, prefix, now, about):
         return
+    check_lasting(caller, now)
+    raise Refused(NOT_ALLOWED, NOT_ALLOWED.status, caller=caller.name, operation=str(operation), prefix=prefix)
+
+
+def check_lasting(caller: Caller, now: int) -> None:
+    """Raise :class:`Refused` where the caller's credential has ended."""
     if caller.until is not None and now >= caller.until:
         raise Refused(ENDED, ENDED.status, caller=caller.name, until=caller.until)
-    raise Refused(NOT_ALLOWED, NOT_ALLOWED.status, caller=caller.name, operation=str(operation), prefix=prefix)
 
 
 def where(caller: Caller, operation: Operation, now: int) -> tuple[str, ...]:

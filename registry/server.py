@@ -1,4 +1,4 @@
-"""The registry process: ``python -m registry.server CONFIG PORT``.
+"""The registry process: ``python -m registry.server CONFIG PORT[,API-PORT]``.
 
 The only process of a node that writes. It speaks the native protocol on TCP; its answers are sealed like the
 resolver's.
@@ -82,13 +82,13 @@ class OpenRegistry(NamedTuple):
     accounts: Accounts
 
 
-async def serve(settings: Settings, port: int) -> None:
-    """Answer on ``port`` until SIGTERM."""
+async def serve(settings: Settings, port: int, api_port: int = 0) -> None:
+    """Answer on ``port`` until SIGTERM; with the JSON API on ``api_port``, where it is to be served."""
     log = set_up_log(settings.log, "registry")
     stop = stop_event()
     stop_with_supervisor(stop)
     zone = normal_zone_text(settings.node.prefix)
-    async with open_registry(settings, zone, _own_keys(settings, zone), port, log) as registry:
+    async with open_registry(settings, zone, _own_keys(settings, zone), port, log, api_port) as registry:
 
         def renew() -> None:
             try:
@@ -106,10 +106,10 @@ async def serve(settings: Settings, port: int) -> None:
 
 @contextlib.asynccontextmanager
 async def open_registry(
-    settings: Settings, zone: str, own: OwnKeys, port: int, log: structlog.stdlib.BoundLogger
+    settings: Settings, zone: str, own: OwnKeys, port: int, log: structlog.stdlib.BoundLogger, api_port: int = 0
 ) -> AsyncIterator[OpenRegistry]:
-    """Answer on ``port`` until the end of the block. Raises :class:`OSError`, :class:`~protocol.errors.StoreError`,
-    :class:`~protocol.errors.SettingsError`, :class:`BadKeyFile`."""
+    """Answer on ``port``, and over HTTP on ``api_port``, until the end of the block. Raises :class:`OSError`,
+    :class:`~protocol.errors.StoreError`, :class:`~protocol.errors.SettingsError`, :class:`BadKeyFile`."""
     check_there(settings.store_path)
     store = LmdbStore(settings.store_path)
     store.clear_stale_readers()
@@ -194,13 +194,20 @@ async def open_registry(
     stop_statistics = start_statistics(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
     )
+    doors = contextlib.AsyncExitStack()
     try:
         accounts.journal.start()
+        if settings.api.enabled:
+            from registry.api.server import Services, open_api  # takes memory and time that other nodes need not spend
+
+            services = Services(zone, facts.software, store, doorway.acknowledging, rights, status, accounts, checkers)
+            await doors.enter_async_context(open_api(services, settings, api_port, log))
         yield OpenRegistry(store, take_up, accounts)
     finally:
         log.info("stopping", connections=len(doorway.open))
         server.close()
         doorway.close()
+        await doors.aclose()
         accounts.journal.stop()
         await stop_statistics()
         await asyncio.to_thread(committer.stop)
@@ -250,9 +257,9 @@ async def _tick(doorway: Doorway) -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    config, port = sys.argv[1:]
+    config, ports = sys.argv[1:]
     try:
-        run(serve(load_settings(Path(config)), int(port)))
+        run(serve(load_settings(Path(config)), *map(int, ports.split(","))))
     except (BiaoshiError, BadConfiguration, BadKeyFile, OSError) as error:
         raise SystemExit(f"registry: {error}") from None
 

@@ -10,52 +10,21 @@ about the columns, as a header does; keys may be missing later, new ones are ref
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from protocol.errors import InvalidInput, RecordError
 from protocol.kept import encode_data
-from protocol.limits import (
-    DEFAULT_TTL_SECONDS,
-    MAX_DATA_BYTES,
-    MAX_READERS,
-    MAX_TEMPLATE_VERSION,
-    MAX_TTL_SECONDS,
-    MAX_TYPE_CHARACTERS,
-)
-from protocol.records import DEFAULT_PERMISSIONS, Value, encode_values
+from protocol.records import encode_values
 from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.mapping import IdentifierReader, encode_cell, row_encoder
 from registry.importing.ndjson_source import TEMPLATE, VALUES, decode_object
+from registry.json_records import JsonValue, TemplateVersion
 from registry.urls import URL, is_url
 
 Converted = TypeVar("Converted")
-
-
-class _JsonData(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
-    data: str | None = None
-    data_base64: bytes | None = None
-
-    def octets(self) -> bytes:
-        """The data, which stands there as text or, where it is none, in base64."""
-        if self.data is not None and self.data_base64 is None:
-            return self.data.encode()
-        if self.data is None and self.data_base64 is not None:
-            return self.data_base64
-        raise InvalidInput(rules.BAD_JSON, reason="a value has either data or data_base64")
-
-
-class _JsonValue(_JsonData, kw_only=True, forbid_unknown_fields=True):
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
-    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
-    permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
-    readers: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_READERS)] = ()
-
-
-_Version = Annotated[int, msgspec.Meta(ge=1, le=MAX_TEMPLATE_VERSION)]
 
 
 class JsonMapping:
@@ -113,22 +82,22 @@ class JsonMapping:
 
     def _encode_data(self, identifier: bytes, template: object, items: list[object]) -> bytes:
         """Data that follow a template: this one, or another that the registry has to know."""
-        version = _convert(template, _Version)
-        data = [(item.index, "", item.octets()) for item in _convert(items, list[_JsonData])]
+        version = _convert(template, TemplateVersion)
+        try:
+            data = [value.datum() for value in _convert(items, list[JsonValue])]
+        except RecordError as error:
+            raise InvalidInput(error.rule, **error.details) from None
         if self.plan.template is not None and self.plan.template.version == version:
-            return self._encode(identifier, data)
-        return encode_data(version, sorted((index, one) for index, _, one in data))
+            return self._encode(identifier, [(index, "", one) for index, one in data])
+        return encode_data(version, sorted(data))
 
     def _encode_whole(self, items: list[object]) -> bytes:
-        encoded = []
-        for value in _convert(items, list[_JsonValue]):
-            data = value.octets()
-            if len(data) > MAX_DATA_BYTES:
-                raise InvalidInput(rules.LONG_VALUE, column=value.type, length=len(data), limit=MAX_DATA_BYTES)
-            self._odd_urls += value.type == URL and not is_url(data.decode("utf-8", "replace"))
-            encoded.append(Value(value.index, value.type, data, value.ttl, value.permissions, readers=value.readers))
         try:
-            return encode_values(encoded)
+            values = [value.value() for value in _convert(items, list[JsonValue])]
+            self._odd_urls += sum(
+                value.type == URL and not is_url(value.data.decode("utf-8", "replace")) for value in values
+            )
+            return encode_values(values)
         except RecordError as error:
             raise InvalidInput(error.rule, **error.details) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,7 +17,7 @@ from protocol.limits import MAX_TEMPLATE_VERSION
 from protocol.status import Status
 from protocol.templates import Template, check_template
 from registry.cli import CANNOT_OPEN, connect
-from registry.exporting import exported
+from registry.json_records import json_line
 from registry.templates.client import TemplateClient
 from registry.templates.forms import TemplateForm, form_of, read_form, template_of, write_form
 
@@ -160,7 +159,7 @@ async def _search(client: TemplateClient, prefix: str, name: str, value: str) ->
             raise RecordError(NOT_INDEXED if found else NO_SUCH_ITEM, prefix=prefix, item=name)
         for index in indexed:
             async for identifier, record in client.search(prefix, index, value.encode()):
-                print(json.dumps(exported(identifier, record), ensure_ascii=False))
+                print(json_line(identifier, record), end="")
 
 
 async def _put(client: TemplateClient, form: TemplateForm) -> None:

@@ -196,6 +196,13 @@ def test_every_option_set(tmp_path: Path) -> None:
         name = "custody-1"
         key = "{KEY}"
         online = "{OTHER_KEY}"
+        [api]
+        enabled = true
+        host = "0.0.0.0"
+        port = 1
+        certificate = "keys/api.crt"
+        secret = "keys/api.pem"
+        insecure = true
         [statistics]
         report_to = "top.example.cn:26411"
         anchor = "f"
@@ -224,6 +231,10 @@ def test_every_option_set(tmp_path: Path) -> None:
             {"name": "two", "key": OTHER_KEY, "prefixes": ["88.118.0042.B"]},
         ], "followers": [{"name": "custody-1", "key": KEY, "online": OTHER_KEY}], "acknowledge": "custody",
             "custody": ["custody.example.cn:26421"], "keep": 0},
+        "api": {
+            "enabled": True, "host": "0.0.0.0", "port": 1, "certificate": "keys/api.crt", "secret": "keys/api.pem",
+            "insecure": True,
+        },
         "zones": [],
         "statistics": {
             "report_to": "top.example.cn:26411", "anchor": "f", "period": 60, "industries": {"88.118.0042.B": "C34"},

@@ -13,8 +13,9 @@ from functools import cache
 from typing import Final, TypeVar
 
 import msgpack
+import msgspec
 
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused
+from protocol.errors import BiaoshiError, IdentifierError, InvalidInput, MessageError, NotVerified, RecordError, Refused
 from protocol.exchange import Exchange, Reply
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import Identifier, normal, normal_prefix, parse
@@ -42,12 +43,18 @@ from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
 from protocol.templated import Checker, Expander
 from protocol.templates import check_template, encode_template, most_added, read_template
+from registry.api.items import item_write, refusal_of
+from registry.api.lines import Block, read_block
+from registry.api.reading import read_json
+from registry.api.records import BatchInput
 from registry.audit.chain import Entry, encode_entry, first_link, follow
 from registry.audit.export import export, sign_head, verify
 from registry.audit.log import KeptEntry
 from registry.feeding import read_page
+from registry.intake import read_writes
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
+from registry.templates.checking import Checkers
 from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
@@ -378,6 +385,40 @@ def judge_audit(data: bytes) -> None:
         assert data == honest_log()
 
 
+# Over HTTP ----------------------------------------------------------------------------------------------
+
+
+def meaning(block: Block) -> object:
+    """What becomes of each line of an import, the checks that all writes go through included."""
+    intake = read_writes(block.items, ("88.118.1",), lambda _: None, lambda _: None, Checkers(lambda _: None).check)
+    refused = {one.line: one.error.rule.name for one in block.refused}
+    refused |= {block.lines[i]: refusal_of(payload).rule.name for i, payload in intake.refused.items()}
+    accepted = [number for i, number in enumerate(block.lines) if i not in intake.refused]
+    return dict(zip(accepted, intake.writes, strict=True)), refused
+
+
+def judge_lines(data: bytes) -> None:
+    """A block of lines is read as its lines are, each by itself."""
+    each = Block([], lines := [], [])
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        read = read_block(line, number, update=False)
+        each.items.extend(read.items)
+        each.refused.extend(read.refused)
+        lines.extend(read.lines)
+    assert meaning(read_block(data, 1, update=False)) == meaning(each)
+
+
+_decode_batch: Final = msgspec.json.Decoder(BatchInput)
+
+
+def judge_json(data: bytes) -> None:
+    """A JSON body: of the type, and its keys once each; or refused."""
+    found = attempt(lambda raw: read_json(raw, _decode_batch), data, InvalidInput)
+    if isinstance(found, BatchInput):
+        for item in found.records:
+            attempt(lambda _, item=item: item_write(item, update=True), data, BiaoshiError)  # type: ignore[misc]
+
+
 JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
@@ -395,5 +436,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "audit": judge_audit,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
+    "lines": judge_lines,
+    "json": judge_json,
     **DOORS,
 }

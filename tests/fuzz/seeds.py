@@ -72,6 +72,10 @@ HOSTILE: Final[dict[str, bytes]] = {
 }
 
 
+LINE: Final = b'{"identifier":"88.118.1/x","values":[{"index":1,"type":"URL","data":"https://example.com/"}]}\n'
+"""A line of an import over HTTP."""
+
+
 @cache
 def found() -> dict[str, tuple[str, bytes]]:
     """What the fuzzer has found, made small: by what it is, the target and the bytes."""
@@ -102,6 +106,7 @@ def seeds() -> tuple[bytes, ...]:
     ranged = [3, FEED_MARK, 2, [IDENTIFIER, IDENTIFIER], [[IDENTIFIER, BODY]]]
     page = [[*FEED_PARTS, ranged], FEED_CURSOR, False, FEED_CURSOR]
     vectors.add(msgpack.packb(page))
+    vectors |= {LINE, LINE * 3, b'{"records":[' + LINE.strip() + b"]}"}
     all_of_them = {*vectors, conversation()[1], honest_log(), *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 

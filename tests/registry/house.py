@@ -45,7 +45,7 @@ def application(number: int = 1, **changes: Any) -> Application:
     return Application(**(fields | changes))
 
 
-def _sign(link: Link) -> SignedHead:
+def sign_log(link: Link) -> SignedHead:
     return sign_head(ZONE, link, vectors.NOW, SECONDARY.online, SECONDARY_CHAIN)
 
 
@@ -59,7 +59,7 @@ class House:
         self.held = False
         self.failure: StoreError | None = None
         self._waiting: list[tuple[list[Write], Callable[[list[Outcome] | StoreError], None]]] = []
-        self.accounts = Accounts(self.store, ZONE, self.rights, self._submit, lambda: self.now, _sign)
+        self.accounts = Accounts(self.store, ZONE, self.rights, self._submit, lambda: self.now, sign_log)
         self.enterprises, self.identities = self.accounts.enterprises, self.accounts.identities
         self.directory = self.accounts.directory
         self.accounts.journal.start()

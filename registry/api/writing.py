@@ -1,0 +1,78 @@
+"""Writes of API calls on their way: checked and permitted as natively, carried out with everybody's, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from protocol.errors import BiaoshiError, Refused
+from registry.acknowledging import Acknowledging
+from registry.api.items import WriteItem, refusal_of
+from registry.api.routing import Call
+from registry.intake import Barrier, Intake, read_writes
+from registry.permissions import Caller, Operation, allows, check_lasting, where, within
+from registry.rights import OTHER_PREFIX
+from registry.store.interface import Store
+from registry.store.writes import Outcome, Write
+from registry.templates.checking import Checkers
+
+Result = list[Outcome] | BiaoshiError
+
+
+class Writing:
+    """What writes need: the store, for what is delegated; ``barrier``, what is in the way of writing, whoever asks;
+    ``checkers``, the templates that are followed; and where they are carried out. ``clock`` gives seconds since
+    1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        acknowledging: Acknowledging,
+        barrier: Barrier,
+        checkers: Checkers,
+        clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self._acknowledging = acknowledging
+        self._barrier = barrier
+        self._checkers = checkers
+        self._clock = clock
+
+    def check(self, items: Sequence[WriteItem], caller: Caller, below: str | None = None) -> Intake:
+        """The writes that ``items`` are, coming from ``caller`` and, where it is given, to lie ``below`` one prefix;
+        and which are refused."""
+        prefixes = where(caller, Operation.RECORD_WRITE, int(self._clock()))
+        if below is not None:
+            prefixes = within(prefixes, (below,))
+        return read_writes(items, prefixes, self.store.cut, self._barrier, self._checkers.check)
+
+    def begin(self, writes: Sequence[Write], size: int) -> asyncio.Future[Result]:
+        """Have writes carried out, which hold ``size`` bytes; what became of them, once that may be said. Raises
+        :class:`BiaoshiError` where nothing may be written now."""
+        self._acknowledging.check()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result) -> None:
+            if not future.done():  # whoever waited has gone
+                future.set_result(result)
+
+        self._acknowledging.carry_out(writes, size, done)
+        return future
+
+    async def one(self, call: Call, item: WriteItem) -> Outcome:
+        """Carry out a single write. Raises :class:`BiaoshiError`."""
+        intake = self.check([item], call.caller)
+        if intake.refused:
+            raise refusal_of(intake.refused[0])
+        result = await self.begin(intake.writes, len(call.raw))
+        if isinstance(result, BiaoshiError):
+            raise result
+        return result[0]
+
+    def require(self, caller: Caller, operation: Operation, prefix: str) -> None:
+        """Whether a caller may do something with the records below ``prefix`` (normal form). Raises
+        :class:`Refused`."""
+        now = int(self._clock())
+        check_lasting(caller, now)
+        if not allows(caller, operation, prefix, now):
+            raise Refused(OTHER_PREFIX, OTHER_PREFIX.status, prefix=prefix)
