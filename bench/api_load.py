@@ -21,7 +21,7 @@ import uvloop
 from bench.dataset import uniform_row
 from config.keyfiles import read_anchor, read_secret
 from protocol.signatures import SigningKey
-from registry.api.token import ApiAddress
+from registry.api.client import ApiAddress
 
 PREFIX: Final = "88.118.32001"
 SENT_BYTES: Final = 1 << 18

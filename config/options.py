@@ -26,4 +26,17 @@ AnchorOption = Annotated[
 KeyOption = Annotated[
     Path | None, typer.Option("--key", envvar="BIAOSHI_KEY", help="Secret key that may write. Default keys/writer.pem.")
 ]
+ApiOption = Annotated[
+    str | None,
+    typer.Option("--api", "--url", envvar="BIAOSHI_API", help="JSON API of the node. Default http://127.0.0.1:26412."),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token", envvar="BIAOSHI_TOKEN", help="Token to ask with. Default: a key (--key, --node) proves itself."
+    ),
+]
+CaOption = Annotated[
+    Path | None, typer.Option("--ca", envvar="BIAOSHI_CA", help="Certificate (PEM) by which the API is known.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]

@@ -26,7 +26,7 @@ class NoNodeRuns(Exception):
 
     def message(self, language: str = "en") -> str:
         """The sentence for a person; ``language`` is ``en`` or ``zh``."""
-        option = {"resolver": "--server", "registry": "--registry", "api": "--url"}[self._side]
+        option = {"resolver": "--server", "registry": "--registry", "api": "--api"}[self._side]
         if language == "zh":
             return f"{self._node} 中没有运行带 {self._side} 的节点，请用 biaoshi serve 启动，或用 {option} 给出地址"
         return (

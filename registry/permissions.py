@@ -70,6 +70,9 @@ class Operation(StrEnum):
     """Records and series, minting included."""
     TEMPLATE_READ = "template.read"
     TEMPLATE_CHANGE = "template.change"
+    POLICY_READ = "policy.read"
+    POLICY_CHANGE = "policy.change"
+    """How many earlier versions of records are kept, and for how long."""
     DELEGATION_CHANGE = "delegation.change"
     STATISTICS_READ = "statistics.read"
     FEED_READ = "feed.read"
@@ -88,6 +91,7 @@ _OF_EVERY_MEMBER: Final = {
     Operation.GROUP_READ: Scope.BELOW,
     Operation.RECORD_READ: Scope.BELOW,
     Operation.TEMPLATE_READ: Scope.BELOW,
+    Operation.POLICY_READ: Scope.BELOW,
     Operation.IDENTITY_READ: Scope.SELF,
     Operation.CREDENTIAL_ISSUE: Scope.SELF,
     Operation.CREDENTIAL_REVOKE: Scope.SELF,
@@ -104,6 +108,7 @@ TABLE: Final[Mapping[Role, Mapping[Operation, Scope]]] = {
         Operation.IDENTITY_READ: Scope.BELOW,
         Operation.GROUP_READ: Scope.BELOW,
         Operation.TEMPLATE_READ: Scope.BELOW,
+        Operation.POLICY_READ: Scope.BELOW,
         Operation.STATISTICS_READ: Scope.BELOW,
         Operation.AUDIT_READ: Scope.BELOW,
         Operation.CREDENTIAL_ISSUE: Scope.SELF,
@@ -119,6 +124,7 @@ TABLE: Final[Mapping[Role, Mapping[Operation, Scope]]] = {
             Operation.CREDENTIAL_REVOKE,
             Operation.RECORD_WRITE,
             Operation.TEMPLATE_CHANGE,
+            Operation.POLICY_CHANGE,
         ),
         Scope.BELOW,
     ),

@@ -18,6 +18,7 @@ from registry.permissions import Caller, Operation, Role
 
 WRITERS_OPERATIONS: Final = frozenset({
     Operation.RECORD_READ, Operation.RECORD_WRITE, Operation.TEMPLATE_READ, Operation.TEMPLATE_CHANGE,
+    Operation.POLICY_READ, Operation.POLICY_CHANGE,
 })  # fmt: skip
 """What a key of the configuration may do that is not for the whole zone: records, and what they consist of."""
 

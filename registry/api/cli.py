@@ -12,11 +12,13 @@ import typer
 
 from config.keyfiles import BadKeyFile, read_anchor, read_writer_key, write_whole
 from config.load import load_settings, put_option, toml_string
+from config.options import ApiOption, CaOption, KeyOption, Node
 from config.places import anchor_path, api_url, key_path, language
 from protocol.identifiers import normal_zone_text
 from protocol.signatures import SigningKey
 from registry.api.certificates import make_secret, secret_pem, self_signed, signing_request
-from registry.api.token import ApiAddress
+from registry.api.client import ApiAddress
+from registry.api.connecting import own_certificate
 
 
 def add_commands(main: typer.Typer) -> None:
@@ -28,21 +30,16 @@ app = typer.Typer(help="The JSON API: tokens, certificates. JSON API：令牌与
 
 _NOWHERE: Final = ("0.0.0.0", "::")
 
-Node = Annotated[
-    Path | None,
-    typer.Option("--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address and keys."),
-]
-
 
 @app.command(
     epilog="Examples: biaoshi api token --node ./node  |  "
-    "biaoshi api token --url https://node.example:26412 --zone 88.118 --key pumps.pem --ca api.crt"
+    "biaoshi api token --api https://node.example:26412 --zone 88.118 --key pumps.pem --ca api.crt"
 )
 def token(
-    url: Annotated[str | None, typer.Option(help="Where the API is. Default http://127.0.0.1:26412.")] = None,
+    url: ApiOption = None,
     zone: Annotated[str | None, typer.Option(help="The node's zone. Default: that of anchor.toml.")] = None,
-    key: Annotated[Path | None, typer.Option(envvar="BIAOSHI_KEY", help="Secret key. Default keys/writer.pem.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="Certificate (PEM) by which the API is known.")] = None,
+    key: KeyOption = None,
+    ca: CaOption = None,
     node: Node = None,
 ) -> None:
     """Get a token for a key, and print it: TOKEN=$(biaoshi api token --node ./node).
@@ -51,7 +48,7 @@ def token(
     """
     expected = read_anchor(anchor_path(None, node)).prefix if zone is None else normal_zone_text(zone)
     if ca is None and node is not None:
-        ca = _own_certificate(node)
+        ca = own_certificate(node)
     address = ApiAddress(api_url(url, node), ca)
     print(address.token(SigningKey(read_writer_key(key_path(key, node))), expected, language()))
 
@@ -101,12 +98,6 @@ Have it signed, put the certificate (with its chain) at {1}, then set enabled = 
 restart the node."""
 _REQUEST_ZH = """证书签名请求  {0}  适用于 {3}
 请交由证书机构签发，将证书（含证书链）放到 {1}，再在 {2} 的 [api] 中设置 enabled = true 和 host，然后重启节点。"""
-
-
-def _own_certificate(node: Path) -> Path | None:
-    """The certificate of a node on this machine, where it signed it itself or somebody else did."""
-    path = node / "keys/api.crt"
-    return path if path.exists() else None
 
 
 def _write_secret(path: Path, pem: bytes) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
-from aiohttp import web
-
 from protocol.errors import InvalidInput, Refused
 from protocol.signatures import PublicKey
 from protocol.status import Status
@@ -49,11 +47,6 @@ class Credentials(Protocol):
         """Who has this token, which came from the address ``who``; None where it is of another kind, or not known here.
         Raises :class:`Refused` where nobody need look any further."""
         ...
-
-
-def address_of(request: web.BaseRequest) -> str:
-    """The address from which a request came, by which attempts are counted."""
-    return request.remote or ""
 
 
 class IdentityTokens:

@@ -16,9 +16,9 @@ from protocol.errors import BiaoshiError, InvalidInput, Refused
 from protocol.status import Status
 from registry.api import rules
 from registry.api.connections import Connection
-from registry.api.credentials import Credentials, address_of
+from registry.api.credentials import Credentials
 from registry.api.problems import PROBLEM_JSON, http_status, problem
-from registry.api.reading import Room, bearer, check_content, header, read_body, read_json, read_query
+from registry.api.reading import Room, address_of, bearer, check_content, header, read_body, read_json, read_query
 from registry.api.replays import REPEATED, Kept, Replays
 from registry.api.routing import JSON, Answer, Call, Route, Router
 from registry.permissions import Caller, check_lasting

@@ -16,6 +16,9 @@ _PATH_PARAMETERS: Final = {
     "identifier": "An identifier, percent-encoded: every '/' within it may stand as it is or as %2F.",
     "prefix": "A prefix, like 88.118.32001.",
     "session": "The session that begin_session gave.",
+    "code": "The unified social credit code of an organisation.",
+    "credential": "The id of a token or key, as it is shown with its identity.",
+    "version": "The version of a template.",
 }
 _HEADERS: Final = {
     "If-Match": 'A version between quotation marks, like "3": only if the record has it; or *: only if it is there.',
@@ -96,7 +99,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.query is not None:
         schema = msgspec.json.schema(route.query)["$defs"][route.query.__name__]
         found += [
-            {"name": name, "in": "query", "required": False, "schema": type_}
+            {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": type_}
             for name, type_ in schema["properties"].items()
         ]
     found += [

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Callable
+
 import msgspec
 
+from protocol.errors import InvalidInput
+from protocol.identifiers import normal
 from protocol.kept import is_templated, template_version
-from protocol.limits import MAX_MESSAGE_BYTES
+from protocol.limits import MAX_CURSOR_BYTES, MAX_MESSAGE_BYTES
 from protocol.records import decode_body, split_body
+from registry.api import rules
 from registry.json_records import JsonValue, json_values
 from registry.store.interface import Entry, Page, Store
 from registry.store.templates import Expanders
@@ -23,6 +30,14 @@ class RecordShown(msgspec.Struct, omit_defaults=True):
     time: int
     values: list[JsonValue]
     template: int | None = None
+
+
+class PageShown(msgspec.Struct):
+    """Records in order of prefix and suffix. `cursor` continues the list, null at its end: a page may be short, even
+    empty, before that."""
+
+    records: list[RecordShown]
+    cursor: str | None
 
 
 class WholeRecords:
@@ -47,10 +62,31 @@ class WholeRecords:
 
 
 def fitting_page(store: Store, prefix: str, cursor: bytes | None, limit: int) -> Page:
-    """Up to ``limit`` records of a prefix and those below it, fewer where they would be more than
-    ``MAX_MESSAGE_BYTES``, as natively. Raises :class:`~protocol.errors.StoreError`."""
+    """Up to ``limit`` records of a prefix and those below it, as far as they :func:`fit <fitting>`. Raises
+    :class:`~protocol.errors.StoreError`."""
+    return fitting(lambda limit: store.scan(prefix, cursor, limit), limit)
+
+
+def fitting(read: Callable[[int], Page], limit: int) -> Page:
+    """A page of up to ``limit`` records, fewer where they would be more than ``MAX_MESSAGE_BYTES``, as natively."""
     while True:
-        page = store.scan(prefix, cursor, limit)
+        page = read(limit)
         if limit == 1 or sum(len(entry.body) for entry in page.entries) <= MAX_MESSAGE_BYTES:
             return page
         limit = max(1, limit // 2)
+
+
+def cursor_text(cursor: bytes) -> str:
+    """A cursor as a client gets it."""
+    return base64.urlsafe_b64encode(cursor).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> bytes | None:
+    """A cursor that was given out before. Raises :class:`InvalidInput`."""
+    if not text:
+        return None
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return normal(raw[: MAX_CURSOR_BYTES + 1])
+    except (binascii.Error, ValueError, InvalidInput):
+        raise InvalidInput(rules.BAD_CURSOR) from None

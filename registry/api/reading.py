@@ -39,6 +39,11 @@ def header(request: web.BaseRequest, name: str) -> str | None:
     return found[0].strip()
 
 
+def address_of(request: web.BaseRequest) -> str:
+    """The address from which a request came, by which attempts are counted."""
+    return request.remote or ""
+
+
 def bearer(request: web.BaseRequest) -> str:
     """The token that came along. Raises :class:`InvalidInput`, :class:`Refused`."""
     scheme, _, token = (header(request, "Authorization") or "").partition(" ")
@@ -151,11 +156,11 @@ def _once(pairs: list[tuple[str, object]]) -> None:
 
 def read_query(text: str, type_: type[Struct] | None) -> Struct | None:
     """The query of a request as a struct; None where the route takes none. Raises :class:`InvalidInput`."""
-    if not text:
-        return None if type_ is None else msgspec.convert({}, type_)
+    if not text and type_ is None:
+        return None
     try:
         pairs = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=_MAX_PARAMETERS
         )
     except ValueError as error:  # UnicodeDecodeError is one
         raise InvalidInput(rules.BAD_QUERY, reason=_plain(str(error))) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Annotated, Final
 
@@ -11,7 +9,7 @@ import msgspec
 
 from protocol.errors import BiaoshiError, InvalidInput, MessageError, Refused
 from protocol.identifiers import normal, normal_prefix
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_VALUES
+from protocol.limits import MAX_LIST, MAX_VALUES
 from protocol.messages import TOO_MANY
 from protocol.records import State, split_body
 from protocol.status import Status
@@ -26,7 +24,7 @@ from registry.api.items import (
     refused_result,
     result_of,
 )
-from registry.api.pages import RecordShown, WholeRecords, fitting_page
+from registry.api.pages import PageShown, RecordShown, WholeRecords, cursor_text, fitting_page, read_cursor
 from registry.api.reading import header
 from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing
@@ -83,14 +81,6 @@ class PageQuery(msgspec.Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIST)] = 100
     withdrawn: bool = False
-
-
-class PageShown(msgspec.Struct):
-    """Records in order of prefix and suffix. `cursor` continues the list, null at its end: a page may be short, even
-    empty, before that."""
-
-    records: list[RecordShown]
-    cursor: str | None
 
 
 class RecordsDesk:
@@ -164,10 +154,10 @@ class RecordsDesk:
         query: PageQuery = call.query
         prefix = normal_prefix(call.parameters["prefix"]).decode()
         self._writing.require(call.caller, Operation.RECORD_READ, prefix)
-        page = fitting_page(self._store, prefix, _read_cursor(query.cursor), query.limit)
+        page = fitting_page(self._store, prefix, read_cursor(query.cursor), query.limit)
         shown = list(map(self._whole.shown, page.entries))
         active = [one for one in shown if query.withdrawn or one.state == State.ACTIVE.name.lower()]
-        return Answer(200, PageShown(active, _cursor_text(page.cursor) if page.cursor else None))
+        return Answer(200, PageShown(active, cursor_text(page.cursor) if page.cursor else None))
 
     async def _write(self, call: Call, identifier: bytes, values: bytes | None) -> Outcome:
         compare = self._condition(call, identifier)
@@ -202,21 +192,6 @@ def _written(status: int, identifier: bytes, outcome: Outcome) -> Answer:
 
 def _etag(version: int) -> str:
     return f'"{version}"'
-
-
-def _cursor_text(cursor: bytes) -> str:
-    return base64.urlsafe_b64encode(cursor).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> bytes | None:
-    """A cursor that was given out before. Raises :class:`InvalidInput`."""
-    if not text:
-        return None
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        return normal(raw[: MAX_CURSOR_BYTES + 1])
-    except (binascii.Error, ValueError, InvalidInput):
-        raise InvalidInput(rules.BAD_CURSOR) from None
 
 
 def routes(writing: Writing) -> list[Route]:

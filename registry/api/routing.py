@@ -50,6 +50,14 @@ class Call:
         self.held = 0
 
 
+def text_of(call: Call, name: str) -> str:
+    """A parameter of the path as text. Raises :class:`InvalidInput` where it is none."""
+    try:
+        return call.parameters[name].decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(BAD_PATH) from None
+
+
 Handler = Callable[[Call, Any], Awaitable[Answer | web.StreamResponse]]
 """Takes the call and its body (None where the route has none). Raises :class:`~protocol.errors.BiaoshiError`."""
 

@@ -165,6 +165,12 @@ OTHER_PREFIX: Final = _rule(
     "this is not below {prefix}, the prefix of this import",
     "不在本次导入的前缀 {prefix} 之下",
 )
+BAD_VERSION: Final = _rule(
+    "bad-version",
+    Status.BAD_REQUEST,
+    "'{text}' is no version of a template; versions are 1, 2, 3 …",
+    "“{text}”不是合法的模板版本，版本号为 1、2、3……",
+)
 BAD_CURSOR: Final = _rule(
     "bad-cursor",
     Status.BAD_REQUEST,

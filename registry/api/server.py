@@ -19,7 +19,20 @@ from config.settings import Settings
 from protocol.errors import SettingsError
 from registry.accounts import Accounts
 from registry.acknowledging import Acknowledging
-from registry.api import about, exporting, importing, records, sessions
+from registry.api import (
+    about,
+    auditing,
+    enterprises,
+    exporting,
+    history,
+    identities,
+    importing,
+    prefixes,
+    records,
+    sessions,
+    templates,
+)
+from registry.api.changing import Changing
 from registry.api.connections import Connections
 from registry.api.credentials import IdentityTokens, KeySessions
 from registry.api.dispatch import Dispatcher
@@ -27,9 +40,11 @@ from registry.api.replays import Replays
 from registry.api.routing import Route, Router
 from registry.api.rules import CERTIFICATE
 from registry.api.writing import Writing
+from registry.policies import Policies
 from registry.rights import Rights
 from registry.store.interface import Store
 from registry.templates.checking import Checkers
+from registry.templates.desk import Templates
 
 DRAIN_SECONDS: Final = 5.0
 """How long a stopping API waits for requests to be answered."""
@@ -65,8 +80,15 @@ class Api:
         rights, directory = services.rights, services.accounts.directory
         writing = Writing(services.store, services.acknowledging, rights.barrier, services.checkers, clock)
         keys = KeySessions(rights, zone, time.monotonic, clock)
+        changing = Changing(services.accounts, clock)
         subjects: list[Route] = [
             *records.routes(writing),
+            *history.routes(writing),
+            *templates.routes(writing, Templates(services.store, services.checkers, rights.barrier)),
+            *enterprises.routes(changing),
+            *prefixes.routes(changing, Policies(services.store)),
+            *identities.routes(changing),
+            *auditing.routes(changing),
             *importing.routes(writing, lambda: self.is_stopping),
             *exporting.routes(writing),
             *sessions.routes(keys, zone),

@@ -9,8 +9,8 @@ import msgspec
 
 from protocol.limits import MAX_LIST
 from registry.audit.chain import Entry, Link, decode_entry
-from registry.audit.export import SignedHead, export
-from registry.audit.log import kept_entries
+from registry.audit.export import SignedHead, export, head_alone
+from registry.audit.log import find_end, kept_entries
 from registry.permissions import Caller, Operation, check
 from registry.shelf import Reading
 
@@ -49,6 +49,11 @@ class AuditLog:
         """The lines of the whole log with its signed head, some at a time (:mod:`registry.audit.export`)."""
         check(caller, Operation.AUDIT_READ, self._zone, now)
         return export(self._zone, kept_entries(self._store), self._sign)
+
+    def head(self, caller: Caller, now: int) -> Iterator[bytes]:
+        """The lines of its signed head alone."""
+        check(caller, Operation.AUDIT_READ, self._zone, now)
+        return head_alone(self._zone, self._sign(find_end(self._store.find, self._zone)))
 
 
 def _view(entry: Entry, link: bytes) -> EntryView:

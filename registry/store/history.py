@@ -36,11 +36,15 @@ _DAY_SECONDS: Final = 86_400
 _DATA: Final = "POLICY"
 
 
+Versions = Annotated[int, msgspec.Meta(ge=0, le=MAX_VERSIONS)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)]
+
+
 class Policy(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """How many earlier versions of a record are kept, and for how many days after they gave way to the next."""
 
-    versions: Annotated[int, msgspec.Meta(ge=0, le=MAX_VERSIONS)] = 8
-    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)] = 3_650
+    versions: Versions = 8
+    days: Days = 3_650
 
 
 DEFAULT: Final = Policy()

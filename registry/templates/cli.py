@@ -19,15 +19,8 @@ from protocol.templates import Template, check_template
 from registry.cli import CANNOT_OPEN, connect
 from registry.json_records import json_line
 from registry.templates.client import TemplateClient
+from registry.templates.desk import indexes_of
 from registry.templates.forms import TemplateForm, form_of, read_form, template_of, write_form
-
-NO_ITEM: Final = Rule(
-    "template.no-item",
-    Status.BAD_REQUEST,
-    "version {version} of the template of {prefix} has no item '{item}'; it has {items}",
-    "前缀 {prefix} 的模板版本 {version} 没有项“{item}”，现有：{items}",
-)
-
 
 NO_SUCH_ITEM: Final = Rule(
     "template.nowhere",
@@ -201,13 +194,7 @@ def _shown(name: str, disabled: bool) -> str:
 async def _disable(client: TemplateClient, prefix: str, version: int, names: list[str]) -> None:
     async with client:
         template = await client.template(prefix, version)
-        indexes: list[int] = []
-        for name in names:
-            item = template.find(name)
-            if item is None:
-                items = ", ".join(one.shown() for one in template.items)
-                raise RecordError(NO_ITEM, prefix=prefix, version=version, item=name, items=items)
-            indexes.append(item.index)
+        indexes = indexes_of(template, names)
         disabled = template.disable(indexes)
         await client.put_template(disabled)
     print(_line(disabled))

@@ -6,10 +6,10 @@ changes that cross, the second is sent away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from protocol.errors import BiaoshiError, MessageError, Refused, Rule
+from protocol.errors import BiaoshiError, MessageError, RecordError, Refused, Rule
 from protocol.identifiers import normal_prefix
 from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES, MAX_TEMPLATE_VERSION
 from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
@@ -23,8 +23,8 @@ from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Store
 from registry.store.system import TEMPLATES, system_identifier
 from registry.store.templates import stored_template, template_identifier, template_write
-from registry.store.writes import ABSENT, Outcome
-from registry.templates.checking import Checkers
+from registry.store.writes import ABSENT, Outcome, Write
+from registry.templates.checking import NO_SUCH, Checkers
 
 MEANWHILE: Final = Rule(
     "template.meanwhile",
@@ -32,6 +32,90 @@ MEANWHILE: Final = Rule(
     "version {version} of the template of {prefix} was changed at the same time; look at it, then send this again",
     "前缀 {prefix} 的模板版本 {version} 同时被修改，请查看后重新发送",
 )
+
+NO_ITEM: Final = Rule(
+    "template.no-item",
+    Status.BAD_REQUEST,
+    "version {version} of the template of {prefix} has no item '{item}'; it has {items}",
+    "前缀 {prefix} 的模板版本 {version} 没有项“{item}”，现有：{items}",
+)
+
+
+class Templates:
+    """The templates in a store, for whoever may do what is asked; ``barrier`` gives the reason for which nobody may
+    change those of a prefix."""
+
+    def __init__(self, store: Store, checkers: Checkers, barrier: Barrier) -> None:
+        self._store = store
+        self._checkers = checkers
+        self._barrier = barrier
+
+    def keep(self, template: Template) -> Write | None:
+        """The write that keeps a template; None where it is kept already. Raises
+        :class:`~protocol.errors.BiaoshiError`."""
+        prefix, version = template.prefix, template.version
+        barred = self._barrier(prefix)
+        if barred is not None:
+            raise barred
+        cut = self._store.cut(prefix)
+        if cut is not None:
+            raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
+        check_template(template)
+        compare, before = stored_template(self._store.find(template_identifier(prefix, version)))
+        if before == template:
+            return None
+        if before is not None:
+            check_change(before, template)
+        return template_write(template, compare or ABSENT)
+
+    def forget(self, template: Template) -> None:
+        """Note that a template was changed, or may have been."""
+        self._checkers.forget(template.prefix, template.version)
+
+    def find(self, prefix: str, version: int) -> Template | None:
+        """One version of a prefix's template."""
+        return stored_template(self._store.find(template_identifier(prefix, version)))[1]
+
+    def template(self, prefix: str, version: int) -> Template:
+        """The same. Raises :class:`Refused` where there is none."""
+        template = self.find(prefix, version)
+        if template is None:
+            raise Refused(NO_SUCH, Status.NOT_FOUND, prefix=prefix, version=version)
+        return template
+
+    def page(self, prefix: str, after: int | None, limit: int) -> tuple[list[Template], int | None]:
+        """Up to ``limit`` templates of just this prefix behind version ``after``, and the version that continues; None
+        at the end."""
+        begin = system_identifier(TEMPLATES, f"{prefix}/")
+        cursor = begin if after is None else template_identifier(prefix, after)
+        page = self._store.scan(TEMPLATES.decode(), cursor, limit)
+        own = [entry for entry in page.entries if entry.identifier.startswith(begin)]
+        templates = [one for entry in own if (one := stored_template(entry.body)[1]) is not None]
+        if page.cursor is None or len(own) < len(page.entries) or not templates:
+            return templates, None
+        return templates, templates[-1].version
+
+    def last(self, prefix: str) -> int:
+        """The highest version of a prefix's template; 0 where it has none."""
+        after: int | None = None
+        last = 0
+        while True:
+            templates, after = self.page(prefix, after, MAX_LIST)
+            last = templates[-1].version if templates else last
+            if after is None:
+                return last
+
+
+def indexes_of(template: Template, names: Iterable[str]) -> list[int]:
+    """The indexes of items, by names or indexes. Raises :class:`RecordError`."""
+    indexes = []
+    for name in names:
+        item = template.find(name)
+        if item is None:
+            items = ", ".join(one.shown() for one in template.items)
+            raise RecordError(NO_ITEM, prefix=template.prefix, version=template.version, item=name, items=items)
+        indexes.append(item.index)
+    return indexes
 
 
 class TemplateDesk:
@@ -42,9 +126,8 @@ class TemplateDesk:
         self, store: Store, checkers: Checkers, require: Callable[[Operation, str], None], barrier: Barrier
     ) -> None:
         self._store = store
-        self._checkers = checkers
+        self._templates = Templates(store, checkers, barrier)
         self._require = require
-        self._barrier = barrier
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.TEMPLATE: self._put,
             Op.TEMPLATES: self._show,
@@ -58,35 +141,26 @@ class TemplateDesk:
                 raise MessageError(BAD_ARGUMENTS, operation="template", reason="expected [44, rid, template]")
         prefix, version = template.prefix, template.version
         self._require(Operation.TEMPLATE_CHANGE, prefix)
-        barred = self._barrier(prefix)
-        if barred is not None:
-            raise barred
-        cut = self._store.cut(prefix)
-        if cut is not None:
-            raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
-        check_template(template)
-        compare, before = stored_template(self._store.find(template_identifier(prefix, version)))
-        if before == template:
+        write = self._templates.keep(template)
+        if write is None:
             return encode_response(rid, Status.OK, False)
-        if before is not None:
-            check_change(before, template)
 
         def answer(result: Sequence[Outcome] | BiaoshiError) -> bytes:
-            self._checkers.forget(prefix, version)
+            self._templates.forget(template)
             if isinstance(result, BiaoshiError):
                 return encode_failure(rid, result)
             if result[0].status is not Status.OK:
                 return encode_failure(rid, Refused(MEANWHILE, MEANWHILE.status, prefix=prefix, version=version))
             return encode_response(rid, Status.OK, result[0].changed)
 
-        return SystemBatch([template_write(template, compare or ABSENT)], answer)
+        return SystemBatch([write], answer)
 
     def _show(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         match arguments:
             case (bytes(raw), int(version)) if 0 < version <= MAX_TEMPLATE_VERSION:
                 prefix = normal_prefix(raw).decode()
                 self._require(Operation.TEMPLATE_READ, prefix)
-                _, template = stored_template(self._store.find(template_identifier(prefix, version)))
+                template = self._templates.find(prefix, version)
                 return encode_response(rid, Status.OK, [[encode_template(template)] if template else [], None])
             case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
                 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES

@@ -30,6 +30,8 @@ record.read           below              -       below                    below 
 record.write          below              -       below                    below             -
 template.read         below              below   below                    below             below
 template.change       below              -       below                    -                 -
+policy.read           below              below   below                    below             below
+policy.change         below              -       below                    -                 -
 delegation.change     below              -       -                        -                 -
 statistics.read       below              below   -                        -                 -
 feed.read             below              -       -                        -                 -

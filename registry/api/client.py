@@ -1,4 +1,4 @@
-"""The client's side of getting a token: prove a key to the API of a node."""
+"""The client's side of the API: where it is, how a key gets a token there, and requests for what commands do."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import base64
 import http.client
 import json
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from protocol.errors import MessageError, NotVerified, Refused, Rule, SettingsError, Unreachable
 from protocol.signatures import SigningKey
@@ -16,6 +17,14 @@ from protocol.status import Status
 from registry.api.credentials import proof_bytes
 
 TIMEOUT_SECONDS: Final = 20.0
+
+PAGE: Final = 1_000
+"""Entries of a list that are asked for at once."""
+
+MAX_ANSWER_BYTES: Final = 16 << 20
+"""Bytes of an answer: a page of a thousand entries has less than one million."""
+
+_STATUSES: Final = {status.label: status for status in Status}
 
 BAD_URL: Final = Rule(
     "api.bad-url",
@@ -60,17 +69,20 @@ class ApiAddress:
 
     def token(self, key: SigningKey, zone: str, language: str = "en") -> str:
         """A token for ``key`` from the API of ``zone``. Raises :class:`~protocol.errors.BiaoshiError`."""
-        begun = self._ask("POST", "/api/v1/sessions", {"key": str(key.public)}, language)
+        begun = self.ask("POST", "/api/v1/sessions", {"key": str(key.public)}, language=language)
         try:
             name, told, challenge = begun["session"], begun["zone"], base64.b64decode(begun["challenge"])
             if told != zone:
                 raise NotVerified(OTHER_ZONE, url=self.url, zone=str(told), expected=zone)
             signature = base64.b64encode(key.sign(proof_bytes(zone, challenge))).decode()
-            return str(self._ask("PUT", f"/api/v1/sessions/{name}", {"signature": signature}, language)["token"])
+            proof = {"signature": signature}
+            return str(self.ask("PUT", f"/api/v1/sessions/{name}", proof, language=language)["token"])
         except (KeyError, TypeError, ValueError):
             raise MessageError(BAD_ANSWER, url=self.url) from None
 
-    def _ask(self, method: str, path: str, body: object, language: str) -> Any:
+    def ask(self, method: str, path: str, body: object = None, *, token: str = "", language: str = "en") -> Any:
+        """What the API answers to a request with a JSON ``body``; None where there is nothing to say. Raises
+        :class:`Refused` for a problem, with its status and sentence, :class:`Unreachable`, :class:`MessageError`."""
         connection: http.client.HTTPConnection
         if self._context is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
@@ -78,11 +90,16 @@ class ApiAddress:
             connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._context
             )
-        headers = {"Content-Type": "application/json", "Accept-Language": language}
+        headers = {"Accept-Language": language}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         try:
-            connection.request(method, path, json.dumps(body), headers)
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            answer = json.loads(response.read(1 << 20))
+            raw = response.read(MAX_ANSWER_BYTES)
+            answer = json.loads(raw) if raw else None
         except ValueError:
             raise MessageError(BAD_ANSWER, url=self.url) from None
         except (OSError, http.client.HTTPException) as error:
@@ -90,6 +107,37 @@ class ApiAddress:
         finally:
             connection.close()
         if response.status >= 400:
-            sentence = answer.get("detail") if isinstance(answer, dict) else None
-            raise Refused(API_REFUSED, API_REFUSED.status, sentence=str(sentence or response.reason))
+            problem = answer if isinstance(answer, dict) else {}
+            status = _STATUSES.get(str(problem.get("outcome")), API_REFUSED.status)
+            raise Refused(API_REFUSED, status, sentence=str(problem.get("detail") or response.reason))
         return answer
+
+
+class ApiClient:
+    """An API with a token for it, whose sentences are in ``language``."""
+
+    def __init__(self, address: ApiAddress, token: str, language: str) -> None:
+        self._address = address
+        self._token = token
+        self._language = language
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The answer to one request; ``path`` goes on from ``/api/v1/``. Raises
+        :class:`~protocol.errors.BiaoshiError`."""
+        path = f"/api/v1/{path}"
+        return self._address.ask(method, path, body, token=self._token, language=self._language)
+
+    def pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
+        """All entries of a list, page by page, that stand under ``key``. Raises the same."""
+        cursor = ""
+        while True:
+            page = self.ask("GET", f"{path}?limit={PAGE}" + (f"&cursor={quoted(cursor)}" if cursor else ""))
+            yield from page[key]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+
+def quoted(text: str) -> str:
+    """A text as one segment of a path. What is no UTF-8 is sent as the bytes that it was."""
+    return quote(text.encode("utf-8", "surrogateescape"), safe="")
