@@ -8,6 +8,7 @@ come in as arguments, values and bytes go out. Read in this order:
 ``limits``       every bound a stranger can run into, with unit and reason
 ``identifiers``  ``88.118.32001/P0000000123456``: checking and normal form
 ``records``      values, records and their canonical bytes
+``computed``     data that is made of the identifier: ``https://example.com/p/{suffix}``
 ``signatures``   signature algorithms by number, keys and key ids
 ``merkle``       the tree and inclusion proofs of RFC 9162
 ``messages``     requests and responses
