@@ -9,6 +9,8 @@ come in as arguments, values and bytes go out. Read in this order:
 ``identifiers``  ``88.118.32001/P0000000123456``: checking and normal form
 ``records``      values, records and their canonical bytes
 ``computed``     data that is made of the identifier: ``https://example.com/p/{suffix}``
+``series``       one registration for a run of identifiers: patterns, members, overlaps
+``members``      what the members of a series answer
 ``signatures``   signature algorithms by number, keys and key ids
 ``merkle``       the tree and inclusion proofs of RFC 9162
 ``messages``     requests and responses

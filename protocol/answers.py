@@ -13,7 +13,8 @@ from protocol.records import Record, State, Value, decode_body
 from protocol.status import Status
 from protocol.trust import Proof
 
-_LAST_WORDS: Final = frozenset((Status.OK, Status.NOT_FOUND, Status.WITHDRAWN))
+_LAST_WORDS: Final = frozenset((Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.SUSPENDED))
+_NOT_SHOWN: Final = {Status.WITHDRAWN: State.WITHDRAWN, Status.SUSPENDED: State.SUSPENDED}
 _ANSWERS: Final = _LAST_WORDS | {Status.STALE}
 
 BAD_PAYLOAD: Final = Rule(
@@ -24,9 +25,9 @@ BAD_PAYLOAD: Final = Rule(
 @dataclass(frozen=True, slots=True)
 class UnprovenAnswer:
     """What somebody said about an identifier. ``record`` is there when it is registered, and with no values
-    when it was withdrawn; ``ttl`` is for how many seconds the answer may be remembered. An answer that a recursive node
-    gave out of its cache has an ``age`` in seconds, and is ``stale`` where no server of the zone could be asked
-    anew."""
+    when it was withdrawn or is suspended; ``ttl`` is for how many seconds the answer may be remembered. An answer that
+    a recursive node gave out of its cache has an ``age`` in seconds, and is ``stale`` where no server of the zone could
+    be asked anew."""
 
     identifier: str
     status: Status
@@ -42,7 +43,7 @@ class UnprovenAnswer:
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """The values, none where it is absent or withdrawn."""
+        """The values, none where it is absent, withdrawn or suspended."""
         return self.record.values if self.record else ()
 
     @property
@@ -85,10 +86,10 @@ def read_unproven_answer(identifier: bytes, status: int, payload: object) -> Unp
                 return UnprovenAnswer(text, Status.OK, record, ttl)
         case Status.NOT_FOUND, int(ttl) if 0 <= ttl <= MAX_TTL_SECONDS:
             return UnprovenAnswer(text, Status.NOT_FOUND, None, ttl)
-        case Status.WITHDRAWN, bytes(body):
-            record = decode_body(body)
-            if record.state is State.WITHDRAWN and not record.values:
-                return UnprovenAnswer(text, Status.WITHDRAWN, record, ABSENT_TTL_SECONDS)
+        case ((Status.WITHDRAWN | Status.SUSPENDED), bytes(body)):
+            said, record = Status.named(status), decode_body(body)
+            if record.state is _NOT_SHOWN[said] and not record.values:
+                return UnprovenAnswer(text, said, record, ABSENT_TTL_SECONDS)
         case Status.STALE, (int(said), last, int(age)) if said in _LAST_WORDS and age >= 0:
             return replace(read_unproven_answer(identifier, said, last), age=age, stale=True)
     if status in _ANSWERS:

@@ -76,9 +76,9 @@ _PIECE: Final = re.compile(r"[^{}]+|\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class ComputedText:
-    """A compiled text. ``fields`` has those that occur in it, in order."""
+    """A compiled text. ``pieces`` are literals in UTF-8 and fields, ``fields`` the latter alone, in order."""
 
-    __slots__ = ("_literals", "_pick", "_quoted", "fields", "text")
+    __slots__ = ("_literals", "_pick", "_quoted", "fields", "pieces", "text")
 
     def __init__(self, text: str, *, series: bool = False, url: bool = False) -> None:
         """Compile ``text``; ``series`` allows ``{counter}``. In a ``url`` each field is written as RFC 3986 has it in
@@ -87,6 +87,7 @@ class ComputedText:
         self.text = text
         self._quoted = url
         pieces = _pieces(text)
+        self.pieces: Final = tuple(pieces)
         self.fields: Final = tuple(piece for piece in pieces if isinstance(piece, Field))
         if Field.COUNTER in self.fields and not series:
             raise RecordError(NO_COUNTER)
@@ -109,11 +110,12 @@ class ComputedText:
         """The data for an identifier in normal form, given with its parts in UTF-8."""
         parts = (identifier, prefix, suffix, counter)
         if self._quoted:
-            parts = (_quote(identifier), _quote(prefix), _quote(suffix), counter)
+            parts = (quoted(identifier), quoted(prefix), quoted(suffix), counter)
         return b"".join(self._pick(parts + self._literals))
 
 
-def _quote(part: bytes) -> bytes:
+def quoted(part: bytes) -> bytes:
+    """A part of an identifier as it is written in the path of an address."""
     return quote_from_bytes(part).encode()
 
 

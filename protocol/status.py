@@ -57,6 +57,7 @@ class Status(IntEnum):
         "the zone's servers are down; this is what they last said",
         "区域服务器不可用，此为其最近一次应答",
     )
+    SUSPENDED = 105, 403, Exit.NOT_FOUND, "the identifier is suspended", "标识已暂停"
 
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"

@@ -37,7 +37,7 @@ from protocol.messages import (
     unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
-from protocol.records import State, public_body, split_body
+from protocol.records import State, bare_body, public_body, split_body
 from protocol.referrals import referral_payload
 from protocol.runs import Run
 from protocol.status import Status
@@ -281,9 +281,11 @@ class Answerer:
         body = self._reader.find(wanted)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
-        if split_body(body).state is State.WITHDRAWN:
-            return int(Status.WITHDRAWN), body
-        return int(Status.OK), public_body(body)
+        head = split_body(body)
+        if head.state is State.ACTIVE:
+            return int(Status.OK), public_body(body)
+        status = Status.WITHDRAWN if head.state is State.WITHDRAWN else Status.SUSPENDED
+        return int(status), bare_body(head)
 
     # Everything else ------------------------------------------------------------------------------
 

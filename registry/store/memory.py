@@ -8,8 +8,11 @@ from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
+from protocol.members import Members
 from protocol.records import State, public_body, split_body
 from protocol.referrals import Cut
+from protocol.series import Series
+from protocol.status import Status
 from registry.store.decide import decide
 from registry.store.feed import (
     BAD_CURSOR,
@@ -27,6 +30,7 @@ from registry.store.feed import (
     read_feed,
 )
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
+from registry.store.series import MAX_SHAPES, is_series, series_of
 from registry.store.system import DELEGATIONS, find_cut, is_system
 from registry.store.writes import Outcome, Write
 
@@ -44,6 +48,7 @@ class MemoryStore:
         self._seen = Position(0, NO_MARK)
         self._whole = self._again = False
         self._delegates = False  # whether there ever was a delegation
+        self._series: dict[bytes, Series] = {}  # by the identifiers of their records
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(identifier) for identifier in identifiers]
@@ -53,13 +58,19 @@ class MemoryStore:
             wanted = normal(identifier)
         except IdentifierError:
             return None
-        body = self._bodies.get(wanted)
+        body = self.find(wanted)
         if body is None or split_body(body).state is not State.ACTIVE:
             return None
         return None if self.cut(wanted.partition(b"/")[0].decode()) else public_body(body)
 
     def find(self, identifier: bytes) -> bytes | None:
-        return self._bodies.get(identifier)
+        body = self._bodies.get(identifier)
+        if body is None and not is_system(identifier):
+            prefix, _, suffix = identifier.partition(b"/")
+            for name, series in self._series.items():
+                if series.prefix.encode() == prefix and series.place(suffix) is not None:
+                    return Members(series, split_body(self._bodies[name])).whole(suffix)
+        return body
 
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates else None
@@ -95,14 +106,20 @@ class MemoryStore:
                 continue
             prefix = identifier.partition(b"/")[0].decode()
             active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
+        for identifier, series in self._series.items():
+            shown = split_body(self._bodies[identifier]).state is State.ACTIVE
+            spoken_for = series.count - sum(1 for _ in self._records_in(series)) if shown else 0
+            active[series.prefix] = active.get(series.prefix, 0) + spoken_for
         return Counts(active, self._feed.head.number, 0)
 
     def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
         changed: list[bytes] = []
         for write in writes:
-            body = self._bodies.get(write.identifier)
+            body = self.find(write.identifier)
             outcome, new_body = decide(write, split_body(body) if body else None, now)
+            if body is None and is_series(write.identifier) and self._is_refused(series_of(write.identifier)):
+                outcome, new_body = Outcome(Status.EXISTS, 0, changed=False), None
             if new_body is not None:
                 self._put(write.identifier, new_body)
                 changed.append(write.identifier)
@@ -161,6 +178,7 @@ class MemoryStore:
             raise StoreError(DIVERGED, number=self._open.number)
         for identifier in self._taken:
             del self._bodies[identifier]
+            self._series.pop(identifier, None)
             self._ordered.remove(order(identifier))
         self._open = None
 
@@ -182,7 +200,22 @@ class MemoryStore:
         if identifier not in self._bodies:
             bisect.insort(self._ordered, order(identifier))
         self._bodies[identifier] = body
+        if is_series(identifier):
+            self._series[identifier] = series_of(identifier)
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+
+    def _records_in(self, series: Series) -> Iterator[bytes]:
+        """The members that have records of their own."""
+        for identifier in self._bodies:
+            prefix, _, suffix = identifier.partition(b"/")
+            if prefix == series.prefix.encode() and series.place(suffix) is not None:
+                yield identifier
+
+    def _is_refused(self, series: Series) -> bool:
+        """Whether a series may not be registered."""
+        others = [one for one in self._series.values() if one.prefix == series.prefix]
+        shapes = {one.shape for one in others} | {series.shape}
+        return len(shapes) > MAX_SHAPES or any(map(series.meets, others)) or any(self._records_in(series))
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

@@ -48,7 +48,7 @@ AT_ONCE: Final = 500
 _CHAIN_MAY_HELP: Final = (UNKNOWN_KEY, EXPIRED, NOT_YET)
 """Where a key or a delegation was renewed, the chain that is known does not speak for the moment of a seal."""
 
-_UNPROVEN: Final = frozenset({Status.NOT_FOUND, Status.WITHDRAWN, Status.REFERRAL})
+_UNPROVEN: Final = frozenset({Status.NOT_FOUND, Status.WITHDRAWN, Status.SUSPENDED, Status.REFERRAL})
 """What only an authority may say."""
 
 

@@ -143,7 +143,7 @@ class Walk:
             self._step(server, seconds, f"refers to {claim.child}, serial {claim.serial}")
             self._descend(claim, ttl, now_ms // 1000)
             return None
-        if status not in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN):
+        if status not in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.SUSPENDED):
             raise refusal(reply.status, reply.payload)
         answer = read_answer(self._key, reply.status, reply.payload, reply.proof)
         self._step(server, seconds, status.label)

@@ -216,7 +216,7 @@ BAD_BODIES: Final[tuple[tuple[str, bytes], ...]] = (
     ("cut short", (b"\x94\x01\x00\x01" + PLAIN)[:-1]),
     ("version 0", b"\x94\x00\x00\x01" + PLAIN),
     ("a version below 0", b"\x94\xff\x00\x01" + PLAIN),
-    ("a third state", b"\x94\x01\x02\x01" + PLAIN),
+    ("a fourth state", b"\x94\x01\x03\x01" + PLAIN),
     ("a state that is true", b"\x94\x01\xc3\x01" + PLAIN),
     ("a time with a fraction", b"\x94\x01\x00\xcb\x3f\xf8" + bytes(6) + PLAIN),
     ("values as a map", b"\x94\x01\x00\x01\x80"),

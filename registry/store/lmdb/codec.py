@@ -7,7 +7,7 @@ last byte   before it
 0x01–0xDF   a zstd frame, made with dictionary 1–223
 0xE0–0xEF   a zstd frame and one byte; dictionary number = low half of the last byte · 256 + that byte
 0xFE        a stored body (one of the above) that has values which not everybody may read
-0xFF        a stored body that was withdrawn
+0xFF        a stored body that is not shown: it was withdrawn, or is suspended
 =========== ======================================================================================
 
 The tag stands last because the decoder takes a frame with anything behind it: no slice, no copy. Opening a
@@ -70,10 +70,10 @@ class Codec:
         table += [self._open_long] * (RESTRICTED - _FIRST_LONG)
         table += [self._open_restricted, _withdrawn]
         self.public: Final = table
-        """By last byte: gives the body that anybody may see, None for a withdrawn one."""
+        """By last byte: gives the body that anybody may see, None for one that is withdrawn or suspended."""
 
     def whole(self, stored: bytes) -> bytes:
-        """The whole body, restricted values included, withdrawn or not."""
+        """The whole body, restricted values included, shown or not."""
         while stored[-1] in (RESTRICTED, WITHDRAWN):
             stored = stored[:-1]
         body = self.public[stored[-1]](stored)
@@ -81,7 +81,8 @@ class Codec:
         return body
 
     def store(self, body: bytes, dictionary: int, *, restricted: bool, withdrawn: bool) -> bytes:
-        """The stored form of a body; plain where the dictionary (0: none) does not make it shorter."""
+        """The stored form of a body, ``withdrawn`` also where it is suspended; plain where the dictionary (0: none)
+        does not make it shorter."""
         stored = self.compress(body, dictionary) if dictionary else body + _PLAIN_TAG
         if withdrawn:
             return stored + _WITHDRAWN_TAG

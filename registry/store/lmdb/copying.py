@@ -7,17 +7,16 @@ last page: its records are there, its entry is not.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
-
-import lmdb
 
 from protocol.errors import StoreError
 from protocol.records import State, permissions_by_index, split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
 from registry.store.lmdb.codec import RESTRICTED_TAG, WITHDRAWN, Codec
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
-from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow, Tables
+from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow
+from registry.store.lmdb.series import SeriesWork
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
@@ -26,21 +25,11 @@ _WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
 _PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
 
-class CopyingWork(ABC):
+class CopyingWork(SeriesWork):
     """The half of a write transaction that takes over pages; ``writer`` has the other half."""
 
-    _txn: lmdb.Transaction[bytes]
-    _tables: Tables
     _codec: Codec
     _meta: Meta
-
-    @abstractmethod
-    def _row(self, prefix: bytes) -> PrefixRow | None:
-        """What is known of a prefix."""
-
-    @abstractmethod
-    def _new_row(self, prefix: bytes) -> PrefixRow:
-        """A prefix that the store did not have."""
 
     @abstractmethod
     def _choose_dictionary(self, row: PrefixRow, bodies: list[bytes]) -> None:
@@ -118,7 +107,7 @@ class CopyingWork(ABC):
             there, given = split_body(self._codec.whole(before)).version, split_body(body).version
             if there > given:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
-        row.active += (not withdrawn) - (before is not None and before[-1] != WITHDRAWN)
+        self._tell(row, key, None if before is None else before[-1] != WITHDRAWN, not withdrawn)
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=restricted, withdrawn=withdrawn))
 
     def _copy_range(self, part: Part, bounds: tuple[bytes, bytes], *, is_open: bool) -> None:
@@ -135,7 +124,8 @@ class CopyingWork(ABC):
         bodies = [body for _, body in part.records if body is not None]
         if keys:
             # From where the last page ended, so that nothing can hide between two pages.
-            if not self._any_between(begun.last + b"\x00" if begun else first, keys[-1]):
+            start = begun.last + b"\x00" if begun else first
+            if not self._any_between(start, keys[-1]) and not self._series_between(row, start, keys[-1]):
                 self._load(row, keys, bodies)
             else:
                 fresh = False
@@ -177,7 +167,7 @@ class CopyingWork(ABC):
             for _ in range(ABANDONED_AT_ONCE):
                 if not more:
                     break
-                row.active -= records.value()[-1] != WITHDRAWN
+                self._tell(row, records.key(), records.value()[-1] != WITHDRAWN, None)
                 row.changes -= 1
                 records.delete()
                 # Behind the last record there is nothing to stand on.
@@ -237,9 +227,9 @@ class CopyingWork(ABC):
 
 
 def _kind(body: bytes) -> tuple[bool, bool]:
-    """Whether a body is withdrawn, and whether it has values that not everybody may read. Raises
+    """Whether a body is not shown, and whether it has values that not everybody may read. Raises
     :class:`~protocol.errors.RecordError`."""
     head = split_body(body)
-    if head.state is State.WITHDRAWN:
+    if head.state is not State.ACTIVE:
         return True, False
     return False, not _PUBLIC.issuperset(permissions_by_index(head.values).values())

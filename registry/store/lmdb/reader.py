@@ -34,6 +34,8 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
+from registry.store.lmdb.series import SeriesIndex
+from registry.store.series import SERIES
 from registry.store.system import DELEGATIONS, find_cut, is_system
 
 LAST_SHARD: Final = SHARDS - 1
@@ -78,10 +80,8 @@ class _OpenPrefixNumbers(_PrefixNumbers):
 
 
 class CacheState(NamedTuple):
-    """As of when the cache is right: a transaction's number, the changes that had been made by then, and whether a
-    range was there in part."""
+    """As of when the cache is right: the changes that had been made by then, and whether a range was there in part."""
 
-    snapshot: int = -1
     changes: int = 0
     in_part: bool = False
 
@@ -100,6 +100,10 @@ class LmdbReader:
         self._all_numbers = _PrefixNumbers(self)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
         self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
+        self._series = SeriesIndex(self._tables, self.whole)
+        self._series_row: bytes | None = None  # as of which _series is right
+        self._series_number: bytes | None = None
+        self._snapshot = -1  # the number of the transaction as of which all this is right
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
 
@@ -110,12 +114,15 @@ class LmdbReader:
             keys = self._keys(identifiers)
             if self._cache is not None:
                 shards = self._cache.shards
-                bodies: list[bytes | None] = [shards[hash(key) & LAST_SHARD].get(key) for key in keys]
-                if None in bodies:
-                    self._read_missing(keys, bodies)
-                return bodies
+                known: list[bytes | None] = [shards[hash(key) & LAST_SHARD].get(key) for key in keys]
+                if None in known:
+                    self._read_missing(keys, known)
+                return known
             found = list(map(get, keys))
-            return [None if stored is None else openers[stored[-1]](stored) for stored in found]
+            bodies = [None if stored is None else openers[stored[-1]](stored) for stored in found]
+            if self._series.any and not all(found):
+                self._series.fill(keys, found, bodies)
+            return bodies
         except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
 
@@ -130,7 +137,9 @@ class LmdbReader:
                     self._read_missing([key], bodies)
                 return bodies[0]
             stored = txn.get(key)
-            return None if stored is None else self._codec.public[stored[-1]](stored)
+            if stored is None:
+                return self._series.public(key) if self._series.any else None
+            return self._codec.public[stored[-1]](stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
         except lmdb.Error:
@@ -145,7 +154,9 @@ class LmdbReader:
             txn = self._begun()
             key = self._all_numbers[prefix] + suffix
             stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
-        return None if stored is None else self.whole(identifier, stored)
+            if stored is None:
+                return self._series.whole(key) if self._series.any else None
+        return self.whole(identifier, stored)
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
@@ -205,16 +216,17 @@ class LmdbReader:
         assert self._cache is not None
         get, openers, put = self._begun().get, self._codec.public, self._cache.put
         for at, body in enumerate(bodies):
-            if body is None and (stored := get(keys[at])) is not None:
-                body = bodies[at] = openers[stored[-1]](stored)
+            if body is None:
+                stored = get(keys[at])
+                if stored is not None:
+                    body = bodies[at] = openers[stored[-1]](stored)
+                elif self._series.any:
+                    body = bodies[at] = self._series.public(keys[at])
                 if body is not None:
                     put(keys[at], body)
 
     def _catch_up(self, txn: lmdb.Transaction[bytes], cache: BodyCache) -> None:
         """Forget what has changed between the last snapshot and this one."""
-        snapshot = txn.id()
-        if snapshot == self._cached.snapshot:
-            return
         raw = txn.get(META_KEY, db=self._tables.meta)
         meta = decode_meta(raw) if raw else Meta()
         changes, since = meta.next_change, self._cached.changes
@@ -224,10 +236,12 @@ class LmdbReader:
         changed = changed_keys(txn, self._tables, since, changes) if tellable else None
         if changed is None:
             cache.clear()
+        elif any(map(self._series.is_replaced, changed)):
+            cache.clear()
         else:
             for key in changed:
                 cache.drop(key)
-        self._cached = CacheState(snapshot, changes, in_part)
+        self._cached = CacheState(changes, in_part)
 
     # The snapshot ---------------------------------------------------------------------------------
 
@@ -241,13 +255,25 @@ class LmdbReader:
                     env.set_mapsize(0)
                 else:
                     break
-            if self._cache is not None:
-                self._catch_up(txn, self._cache)
-            delegations = txn.get(DELEGATIONS, db=self._tables.prefixes)
-            if delegations != self._delegations:
-                self._delegations = delegations
-                self._numbers.clear()
+            if txn.id() != self._snapshot:
+                self._look_around(txn)
+            self._series.take(txn, self._series_number)
             return txn
+
+    def _look_around(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Something was written since the last snapshot: forget what does not hold any more."""
+        delegations, series = (txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, SERIES))
+        if delegations != self._delegations:
+            self._delegations = delegations
+            self._numbers.clear()
+        if series != self._series_row:
+            self._series_row = series
+            self._series_number = decode_row(series).number.to_bytes(NUMBER_BYTES, "big") if series else None
+            self._series.forget()
+        self._series.take(txn, self._series_number)
+        if self._cache is not None:
+            self._catch_up(txn, self._cache)
+        self._snapshot = txn.id()
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()

@@ -23,7 +23,7 @@ from protocol.errors import Rule, StoreError
 from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
-from registry.store.decide import decide
+from registry.store.decide import becomes_shown, decide
 from registry.store.feed import FeedPage, Position, draw_mark
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
 from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
@@ -43,7 +43,9 @@ from registry.store.lmdb.layout import (
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
-from registry.store.writes import Outcome, Write, ascend
+from registry.store.lmdb.series import SeriesIndex
+from registry.store.series import is_series, series_of
+from registry.store.writes import RESUME, SUSPEND, Outcome, Write, ascend
 
 LEAST_SAMPLE: Final = 1_000
 """Records in a bulk load before a dictionary is trained from them: fewer do not show what is common."""
@@ -225,6 +227,7 @@ class _Work(CopyingWork):
         raw = txn.get(META_KEY, db=self._tables.meta)
         self._meta = decode_meta(raw) if raw else Meta()
         self._rows: dict[bytes, PrefixRow] = {}
+        self._series_known = SeriesIndex(self._tables, lambda identifier, stored: self._codec.whole(stored))
         self._mark = draw_mark()
 
     def finish(self) -> None:
@@ -251,18 +254,22 @@ class _Work(CopyingWork):
         row = self._row(prefix)
         key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix if row else None
         stored = self._txn.get(key) if key else None
-        current = None if stored is None else self._head(write.identifier, stored)
+        current = self._member_head(key) if key and stored is None else None
+        if stored is not None:
+            current = self._head(write.identifier, stored)
         outcome, body = decide(write, current, now)
         if body is None:
             return outcome, None
+        if stored is None and is_series(write.identifier) and self._is_refused(series_of(write.identifier)):
+            return Outcome(Status.EXISTS, 0, changed=False), None
         if row is None or key is None:
             row = self._new_row(prefix)
             key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix
-        withdrawn = write.values is None
-        was_active = current is not None and current.state is State.ACTIVE
-        row.active += (not withdrawn) - was_active
+        shown = becomes_shown(write, current)
+        was_shown = None if stored is None or current is None else current.state is State.ACTIVE
+        self._tell(row, key, was_shown, shown)
         row.changes += 1
-        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=withdrawn))
+        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=not shown))
         return outcome, key
 
     def _head(self, identifier: bytes, stored: bytes) -> Head:
@@ -287,13 +294,13 @@ class _Work(CopyingWork):
     def _load_group(self, prefix: bytes, writes: Sequence[Write], now: int) -> list[Outcome]:
         """Load ascending writes of one prefix: by append where nothing lies between them, one by one otherwise."""
         identifiers, compares, values, restricted = zip(*writes, strict=True)
-        if None in values or any(set(compares)):
+        if None in values or any(set(compares)) or not {SUSPEND, RESUME}.isdisjoint(values):
             return self.apply(writes, now)
         row = self._row(prefix) or self._new_row(prefix)
         number = row.number.to_bytes(NUMBER_BYTES, "big")
         cut = len(prefix) + 1
         keys = [number + identifier[cut:] for identifier in identifiers]
-        if self._any_between(keys[0], keys[-1]):
+        if self._any_between(keys[0], keys[-1]) or self._series_between(row, keys[0], keys[-1]):
             return self.apply(writes, now)
         head = encode_body(1, State.ACTIVE, now, b"")
         bodies = [head + encoded for encoded in values]

@@ -1,0 +1,292 @@
+"""Series in the embedded backend: finding the series of a member, and keeping counts right.
+
+A reader remembers the shapes of a prefix's series and, shape by shape, those series that were asked for, in order of
+their members; so a member that nobody has asked for yet costs one or two looks into the store, and any other a search
+in a short list. All is forgotten when any series has changed, which the row of their prefix tells."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import lmdb
+
+from protocol.members import Members
+from protocol.records import Head, split_body
+from protocol.series import DECIMAL, Series, check_digit
+from registry.store.lmdb.layout import NUMBER_BYTES, PrefixRow, Tables
+from registry.store.series import MAX_SHAPES, SERIES, read_series, shape_end
+
+MAX_KNOWN: Final = 10_000
+"""Series remembered: some ten megabytes. Where there are more, all are forgotten and read anew."""
+
+_BEHIND: Final = b"\xff"
+"""Behind whatever begins alike: no byte of UTF-8 is as great."""
+
+
+class _Shape:
+    """The series of one shape of one prefix. ``base`` is what their keys begin with; keys of members have ``length``
+    bytes, of which those before ``end`` decide which series it may be."""
+
+    def __init__(self, base: bytes, series: Series) -> None:
+        self.base = base
+        self.begin = NUMBER_BYTES + len(series.head)
+        self.end = self.begin + series.width
+        self.length = NUMBER_BYTES + series.length
+        self.checked = series.checked
+        self.tail = series.tail
+        self.alphabet = series.alphabet
+        # Of the series that are known, in order: what their first and last members' keys begin with.
+        self.firsts: list[bytes] = []
+        self.lasts: list[bytes] = []
+        self.known: list[Members] = []
+
+    def fits(self, key: bytes) -> bool:
+        """Whether a key of the right length, between two that fit, is a member's."""
+        counter = key[self.begin : self.end]
+        if not (counter.isdigit() if self.alphabet is DECIMAL else self.alphabet.has(counter)):
+            return False
+        return key.endswith(self.tail) and not (self.checked and key[self.end : self.end + 1] != check_digit(counter))
+
+    def remember(self, first: bytes, last: bytes, members: Members) -> None:
+        """Note a series that was read."""
+        at = bisect_left(self.lasts, last)
+        self.firsts.insert(at, first)
+        self.lasts.insert(at, last)
+        self.known.insert(at, members)
+
+
+class SeriesIndex:
+    """The series that a transaction sees. ``whole`` opens a stored body, given with its identifier."""
+
+    def __init__(self, tables: Tables, whole: Callable[[bytes, bytes], bytes]) -> None:
+        self._tables = tables
+        self._whole = whole
+        self._txn: lmdb.Transaction[bytes] | None = None
+        self._number = b""
+        self._shapes: dict[bytes, dict[int, list[_Shape]]] = {}
+        self._known = 0
+        self.any = False
+        """Whether there is any series: where there is none, nothing needs to be looked for."""
+
+    def take(self, txn: lmdb.Transaction[bytes], number: bytes | None) -> None:
+        """Look into this transaction from now on; ``number`` is that of the series' own prefix, None where the store
+        has
+        none."""
+        self._txn = txn
+        self.any = number is not None
+        self._number = number or b""
+
+    def forget(self) -> None:
+        """Read all anew, as series have changed."""
+        self._shapes.clear()
+        self._known = 0
+
+    def members(self, key: bytes) -> Members | None:
+        """The series that has the member with this key."""
+        number = key[:NUMBER_BYTES]
+        shapes = self._shapes.get(number)
+        if shapes is None:
+            shapes = self._shapes[number] = self._read_shapes(number)
+        for shape in shapes.get(len(key), ()):
+            stem = key[: shape.end]
+            at = bisect_left(shape.lasts, stem)
+            if at < len(shape.lasts) and shape.firsts[at] <= stem:
+                if shape.fits(key):
+                    return shape.known[at]
+            elif shape.fits(key) and (found := self._read(shape, stem)) is not None:
+                return found
+        return None
+
+    def public(self, key: bytes) -> bytes | None:
+        """The body that anybody may see, of a member of an active series."""
+        members = self.members(key)
+        return members.public(key[NUMBER_BYTES:]) if members is not None and members.active else None
+
+    def whole(self, key: bytes) -> bytes | None:
+        """The whole body of a member."""
+        members = self.members(key)
+        return None if members is None else members.whole(key[NUMBER_BYTES:])
+
+    def fill(self, keys: list[bytes], found: list[bytes | None], bodies: list[bytes | None]) -> None:
+        """Give ``bodies`` those of members, where nothing was ``found``."""
+        for at, stored in enumerate(found):
+            if stored is None:
+                bodies[at] = self.public(keys[at])
+
+    def shapes_of(self, number: bytes) -> list[bytes]:
+        """What the keys of a prefix's series begin with, shape by shape."""
+        return [shape.base for shapes in self._read_shapes(number).values() for shape in shapes]
+
+    def from_(self, base: bytes, stem: bytes) -> Series | None:
+        """The first series of a shape whose last member is not less than what begins with ``stem``, a suffix."""
+        assert self._txn is not None
+        with self._txn.cursor(self._tables.records) as records:
+            if records.set_range(base + stem) and records.key().startswith(base):
+                return self._series(records.key())
+        return None
+
+    def is_replaced(self, key: bytes) -> bool | None:
+        """Whether a changed key is that of a series which members may have been read of: it has changed since it was
+        registered."""
+        assert self._txn is not None
+        if not self.any or not key.startswith(self._number):
+            return False
+        stored = self._txn.get(key, db=self._tables.records)
+        return stored is None or split_body(self._whole(key, stored)).version > 1
+
+    def _read_shapes(self, number: bytes) -> dict[int, list[_Shape]]:
+        assert self._txn is not None
+        prefix = self._txn.get(number, db=self._tables.numbers)
+        shapes: dict[int, list[_Shape]] = {}
+        if prefix is None:
+            return shapes
+        begin = self._number + prefix + b"/"
+        seek = begin
+        with self._txn.cursor(self._tables.records) as records:
+            while records.set_range(seek) and records.key().startswith(begin):
+                key = records.key()
+                base = key[: len(begin) + shape_end(key[len(begin) :])]
+                shape = _Shape(base, self._series(key))
+                shapes.setdefault(shape.length, []).append(shape)
+                seek = base + _BEHIND
+        return shapes
+
+    def _read(self, shape: _Shape, stem: bytes) -> Members | None:
+        """The series of a shape that has members beginning so, remembered."""
+        assert self._txn is not None
+        with self._txn.cursor(self._tables.records) as records:
+            if not records.set_range(shape.base + stem[NUMBER_BYTES:]) or not records.key().startswith(shape.base):
+                return None
+            key, stored = records.item()
+        series = self._series(key)
+        first, last = (stem[:NUMBER_BYTES] + series.member(n) for n in (0, series.count - 1))
+        if first[: shape.end] > stem:
+            return None
+        members = Members(series, split_body(self._whole(key, stored)))
+        if self._known >= MAX_KNOWN:
+            self.forget()
+        else:
+            self._known += 1
+            shape.remember(first[: shape.end], last[: shape.end], members)
+        return members
+
+    @staticmethod
+    def _series(key: bytes) -> Series:
+        prefix, _, rest = key[NUMBER_BYTES:].partition(b"/")
+        return read_series(prefix.decode(), rest)
+
+
+class SeriesWork(ABC):
+    """What a write transaction does about series: members for whoever writes to one, refusals, counts."""
+
+    _txn: lmdb.Transaction[bytes]
+    _tables: Tables
+    _rows: dict[bytes, PrefixRow]
+    _series_known: SeriesIndex
+
+    @abstractmethod
+    def _row(self, prefix: bytes) -> PrefixRow | None:
+        """What is known of a prefix."""
+
+    @abstractmethod
+    def _new_row(self, prefix: bytes) -> PrefixRow:
+        """A prefix that the store did not have."""
+
+    @property
+    def _series(self) -> SeriesIndex:
+        row = self._row(SERIES)
+        self._series_known.take(self._txn, row.number.to_bytes(NUMBER_BYTES, "big") if row else None)
+        return self._series_known
+
+    def _member_head(self, key: bytes) -> Head | None:
+        """What a member answers that has no record of its own."""
+        series = self._series
+        body = series.whole(key) if series.any else None
+        return None if body is None else split_body(body)
+
+    def _tell(self, row: PrefixRow, key: bytes, before: bool | None, after: bool | None) -> None:
+        """Bring the counts up to date where a record becomes, or ceases to be, active; None: there is no record. Where
+        there is none, a series may speak."""
+        if before is None or after is None:
+            series = self._series
+            members = series.members(key) if series.any else None
+            spoken_for = members is not None and members.active
+            before = spoken_for if before is None else before
+            after = spoken_for if after is None else after
+        row.active += after - before
+        if row is self._rows.get(SERIES):
+            self._series_known.forget()
+            prefix, _, rest = key[NUMBER_BYTES:].partition(b"/")
+            series_row = self._row(prefix) or self._new_row(prefix)
+            series_row.changes += 1
+            if after != before:
+                counted = read_series(prefix.decode(), rest)
+                own = sum(1 for _ in self._records_in(counted))
+                series_row.active += (after - before) * (counted.count - own)
+
+    def _is_refused(self, series: Series) -> bool:
+        """Whether a series may not be registered: it has a member in common with another, some member has a record, or
+        the prefix has too many shapes."""
+        row = self._row(series.prefix.encode())
+        if row is None:
+            return False
+        shapes = self._series.shapes_of(row.number.to_bytes(NUMBER_BYTES, "big")) if self._series.any else []
+        own = next((base for base in shapes if base.endswith(b"/" + series.shape)), None)
+        return (
+            (own is None and len(shapes) >= MAX_SHAPES)
+            or any(self._meets(series, base) for base in shapes)
+            or next(self._records_in(series), None) is not None
+        )
+
+    def _meets(self, series: Series, base: bytes) -> bool:
+        """Whether a series has a member in common with one of some shape. Goes from one that might to the next."""
+        n = 0
+        while n < series.count:
+            other = self._series.from_(base, series.member(n)[: _stem_length(base)])
+            if other is None or other.length != series.length or other.member(0) > series.member(series.count - 1):
+                return False
+            if other.meets(series):
+                return True
+            n = max(n + 1, series.next_place(other.member(other.count - 1)))
+        return False
+
+    def _records_in(self, series: Series) -> Iterator[bytes]:
+        """The keys of members that have records of their own. Goes from one to the next."""
+        row = self._row(series.prefix.encode())
+        if row is None:
+            return
+        number = row.number.to_bytes(NUMBER_BYTES, "big")
+        n = 0
+        with self._txn.cursor(self._tables.records) as records:
+            while n < series.count:
+                wanted = number + series.member(n)
+                if not records.set_range(wanted) or not records.key().startswith(number):
+                    return
+                if records.key() == wanted:
+                    yield wanted
+                    n += 1
+                else:
+                    n = series.next_place(records.key()[NUMBER_BYTES:])
+
+    def _series_between(self, row: PrefixRow, first: bytes, last: bytes) -> bool:
+        """Whether members of a series may stand from key to key, or these are themselves series: then each record is
+        to be looked at by itself."""
+        series = self._series
+        if not series.any:
+            return False
+        if row is self._rows.get(SERIES):
+            return True
+        for base in series.shapes_of(first[:NUMBER_BYTES]):
+            found = series.from_(base, first[NUMBER_BYTES:][: _stem_length(base)])
+            if found is not None and found.member(0) <= last[NUMBER_BYTES:]:
+                return True
+        return False
+
+
+def _stem_length(base: bytes) -> int:
+    """Bytes of a member's suffix up to the end of its counter, by the shape at the end of ``base``."""
+    shape = base[NUMBER_BYTES:].partition(b"/")[2]
+    return int(shape[:3], 16) + int(shape[3:5], 16)

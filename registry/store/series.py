@@ -1,0 +1,134 @@
+"""Series in the store: one system record for each.
+
+::
+
+    \\x01series/‹prefix›/‹shape›‹head›‹last counter›‹first counter›
+
+The record's body is what every member answers that has no record of its own: its version, state and time are theirs,
+its values, with computed text filled in, too. Members of one shape never interleave, so the only series of a shape that
+can have some member is the first whose last one is not less; a prefix has at most ``MAX_SHAPES`` of them. For a write,
+a member without a record of its own is a record with the series' values and version.
+
+A series is registered where it has no member in common with another, and none that has a record, be they active or not.
+What is registered later at a member's identifier is that member's own record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from protocol.errors import StoreError
+from protocol.records import Head, split_body
+from protocol.series import ALPHABETS, Series, make_series
+from registry.store.feed import BAD_CURSOR
+from registry.store.interface import Entry, Page
+from registry.store.system import is_system
+
+SERIES: Final = b"\x01series"
+
+MAX_SHAPES: Final = 64
+"""Shapes of the series of one prefix: each may cost a look into the store when a member is asked for."""
+
+SHAPE_BYTES: Final = 10
+"""Bytes of a shape without the tail at its end."""
+
+_BEFORE_RECORDS: Final = b"/"
+"""The cursor of a list that goes on with the first record."""
+
+
+class ReadsPages(Protocol):
+    """What a list needs of a store."""
+
+    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
+        """A page of records."""
+        ...
+
+
+class Listed(NamedTuple):
+    """One entry of a list: a record under its identifier, or a series under its pattern. ``members`` is how many
+    identifiers it stands for, 0 for a record. ``body`` is whole, as it is kept."""
+
+    name: str
+    body: bytes
+    members: int
+
+
+class ListPage(NamedTuple):
+    """A part of a list. ``cursor`` continues it; None at the end."""
+
+    entries: list[Listed]
+    cursor: bytes | None
+
+
+def series_identifier(series: Series) -> bytes:
+    """Where the record of a series stands."""
+    last, first = (series.alphabet.write(number, series.width) for number in (series.last, series.first))
+    return b"/".join((SERIES, series.prefix.encode(), series.shape + series.head + last + first))
+
+
+def is_series(identifier: bytes) -> bool:
+    """Whether the record of a series stands under an identifier."""
+    return identifier.startswith(SERIES + b"/")
+
+
+def series_of(identifier: bytes) -> Series:
+    """The series whose record stands under an identifier."""
+    _, prefix, rest = identifier.split(b"/", 2)
+    return read_series(prefix.decode(), rest)
+
+
+def read_series(prefix: str, rest: bytes) -> Series:
+    """The series of a prefix, from the part of its record's identifier that is behind that."""
+    head, width, tail = int(rest[:3], 16), int(rest[3:5], 16), int(rest[7:SHAPE_BYTES], 16)
+    start = SHAPE_BYTES + tail
+    counter = start + head
+    last, first = rest[counter : counter + width], rest[counter + width :]
+    alphabet, checked = ALPHABETS[rest[5:6]], rest[6:7] == b"c"
+    return make_series(
+        prefix, rest[start:counter], first, last, alphabet, checked=checked, tail=rest[SHAPE_BYTES:start]
+    )
+
+
+def shape_end(rest: bytes) -> int:
+    """Where the shape ends at the beginning of that part."""
+    return SHAPE_BYTES + int(rest[7:SHAPE_BYTES], 16)
+
+
+def scan_series(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> Page:
+    """Up to ``limit`` records of series of a prefix and those below it."""
+    # "." comes before "/" and both before "0": the series below a prefix, and its own, stand side by side.
+    begin, end = (SERIES + b"/" + prefix.encode() + mark if prefix else None for mark in (b".", b"0"))
+    page = store.scan(SERIES.decode(), max(cursor or b"", begin or b"") or None, limit)
+    within = [entry for entry in page.entries if end is None or entry.identifier < end]
+    return Page(within, page.cursor if len(within) == len(page.entries) else None)
+
+
+def list_page(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
+    """Up to ``limit`` entries of a prefix and those below it: first the series, each as one entry, then the records.
+    Raises :class:`StoreError` for a cursor that is not ours."""
+    entries: list[Listed] = []
+    if cursor is None or is_series(cursor):
+        page = scan_series(store, prefix, cursor, limit)
+        entries = [_listed(entry) for entry in page.entries]
+        if page.cursor is not None:
+            return ListPage(entries, page.cursor)
+        cursor = None
+    elif is_system(cursor):
+        raise StoreError(BAD_CURSOR)
+    if len(entries) == limit:
+        return ListPage(entries, _BEFORE_RECORDS)
+    page = store.scan(prefix, cursor, limit - len(entries))
+    records = [Listed(entry.identifier.decode(), entry.body, 0) for entry in page.entries]
+    return ListPage(entries + records, page.cursor)
+
+
+def _listed(entry: Entry) -> Listed:
+    series = series_of(entry.identifier)
+    return Listed(str(series), entry.body, series.count)
+
+
+def head_of(find: Callable[[bytes], bytes | None], series: Series) -> Head | None:
+    """What is kept of a series, None where it never was registered. ``find`` is a store's."""
+    body = find(series_identifier(series))
+    return None if body is None else split_body(body)
