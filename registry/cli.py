@@ -19,14 +19,15 @@ from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
-from protocol.errors import Refused, Rule, SettingsError, render
-from protocol.identifiers import normal_prefix_text, normal_text
+from protocol.errors import Rule, SettingsError, render
+from protocol.identifiers import normal_prefix_text
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
-from protocol.records import Record, State, encode_values
+from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
-from registry.client import RegistryClient
+from registry.by_hand import name_of, update_by_hand, write_by_hand
+from registry.client import Kept, RegistryClient
 from registry.importing.account import PHASE_NAMES
 from registry.importing.account import Progress as Report
 from registry.importing.job import Summary, run_import
@@ -36,21 +37,6 @@ from registry.store.writes import ABSENT, Write
 from registry.urls import URL, is_url
 from registry.value_options import read_values
 
-NOT_THERE: Final = Rule(
-    "command.not-there",
-    Status.NOT_FOUND,
-    "{identifier} is not registered, so there is nothing to update; 'biaoshi register' makes it",
-    "{identifier} 尚未注册，无法更新，请先用 biaoshi register 注册",
-)
-WRITE_REFUSED: Final = Rule(
-    "command.write-refused", Status.CONFLICT, "{identifier}: {sentence}", "{identifier}：{sentence}"
-)
-EXISTS: Final = Rule(
-    "command.exists",
-    Status.EXISTS,
-    "{identifier} is registered already, with other content; 'biaoshi update' replaces it",
-    "{identifier} 已注册且内容不同，如需替换请用 biaoshi update",
-)
 ODD_URL: Final = Rule(
     "command.odd-url",
     Status.OK,
@@ -108,7 +94,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def register(
-    identifier: Annotated[str, typer.Argument(help="The identifier, for example 88.118.32001/P0000000123456.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(help="The identifier, like 88.118.32001/P0001, or a series: 88.118.32001/B-{0001..9999}."),
+    ],
     value: Values,
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
@@ -117,16 +106,16 @@ def register(
     key: KeyOption = None,
     node: Node = None,
 ) -> None:
-    """Register one identifier. The same content again is a success; other content is refused (exit code 4).
+    """Register an identifier or a series. The same content again is a success; other content is refused (exit code 4).
 
-    注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
+    注册一个标识或一个序列。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(normal_text(identifier), ABSENT, _encoded(value, ttl, restricted))
-    asyncio.run(_write_one(_client(registry, anchor, key, node), write))
+    write = Write(name_of(identifier), ABSENT, encoded_values(value, ttl, restricted))
+    asyncio.run(write_by_hand(open_client(registry, anchor, key, node), [write]))
 
 
 def update(
-    identifier: Annotated[str, typer.Argument(help="A registered identifier.")],
+    identifier: Annotated[str, typer.Argument(help="A registered identifier or series.")],
     value: Values,
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
@@ -140,12 +129,12 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    values = _encoded(value, ttl, restricted)
-    asyncio.run(_update(_client(registry, anchor, key, node), normal_text(identifier), values, if_version))
+    values = encoded_values(value, ttl, restricted)
+    asyncio.run(update_by_hand(open_client(registry, anchor, key, node), name_of(identifier), values, if_version))
 
 
 def delete(
-    identifiers: Annotated[list[str], typer.Argument(help="Identifiers to withdraw.")],
+    identifiers: Annotated[list[str], typer.Argument(help="Identifiers and series to withdraw.")],
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
     key: KeyOption = None,
@@ -155,8 +144,8 @@ def delete(
 
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
-    writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
-    asyncio.run(_write_one(_client(registry, anchor, key, node), *writes))
+    writes = [Write(name_of(identifier), None, None) for identifier in identifiers]
+    asyncio.run(write_by_hand(open_client(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -201,7 +190,7 @@ def import_file(
         check_only=check,
         language="zh" if language() == "zh" else "en",
     )
-    client = None if check else _client(registry, anchor, key, node)
+    client = None if check else open_client(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
     try:
         summary = asyncio.run(_import(file, client, options, work, report))
@@ -221,43 +210,15 @@ def export(
     key: KeyOption = None,
     node: Node = None,
 ) -> None:
-    """Write all active records of a prefix as NDJSON, in order, restricted values included.
+    """Write all active series and records of a prefix as NDJSON, in order, restricted values included.
 
-    以 NDJSON 格式按顺序导出某前缀的全部有效记录（含受限值），可再次导入。
+    以 NDJSON 格式按顺序导出某前缀的全部有效序列和记录（含受限值），可再次导入。
     """
     name = normal_prefix_text(prefix)
-    asyncio.run(_export(_client(registry, anchor, key, node), name, out))
+    asyncio.run(_export(open_client(registry, anchor, key, node), name, out))
 
 
 # What they do ---------------------------------------------------------------------------------------------
-
-
-async def _write_one(client: RegistryClient, *writes: Write) -> None:
-    async with client:
-        results = await client.write_each(writes)
-    for write, result in zip(writes, results, strict=True):
-        identifier = write.identifier.decode()
-        if result.status is Status.EXISTS:
-            raise Refused(EXISTS, result.status, identifier=identifier)
-        if result.status is not Status.OK:
-            sentence = result.sentence(language())
-            raise Refused(WRITE_REFUSED, result.status, identifier=identifier, sentence=sentence)
-        note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
-        print(f"{identifier}  version {result.version}{note}")
-
-
-async def _update(client: RegistryClient, identifier: bytes, values: bytes, version: int | None) -> None:
-    async with client:
-        if version is None:
-            [record] = await client.fetch([identifier])
-            if record is None or record.state is not State.ACTIVE:
-                raise Refused(NOT_THERE, Status.NOT_FOUND, identifier=identifier.decode())
-            version = record.version
-        [result] = await client.write_each([Write(identifier, version, values)])
-    if result.status is not Status.OK:
-        sentence = result.sentence(language())
-        raise Refused(WRITE_REFUSED, result.status, identifier=identifier.decode(), sentence=sentence)
-    print(f"{identifier.decode()}  version {result.version}")
 
 
 async def _import(
@@ -274,9 +235,9 @@ async def _import(
 async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None:
     async with client:
         with _output(out) as file:
-            async for identifier, record in client.records(prefix):
-                if record.state is State.ACTIVE:
-                    file.write(json.dumps(_exported(identifier, record), ensure_ascii=False) + "\n")
+            async for kept in client.records(prefix):
+                if kept.record.state is State.ACTIVE:
+                    file.write(json.dumps(_exported(kept), ensure_ascii=False) + "\n")
 
 
 class _ProgressBar:
@@ -343,7 +304,8 @@ def _print_summary(summary: Summary, check: bool) -> None:
 # Arguments ------------------------------------------------------------------------------------------------
 
 
-def _client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
+def open_client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
+    """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
     return RegistryClient(
@@ -351,7 +313,7 @@ def _client(registry: str | None, anchor: Path | None, key: Path | None, node: P
     )
 
 
-def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
+def encoded_values(texts: list[str], ttl: int, restricted: bool) -> bytes:
     """The bytes of the values, with a warning where a URL is none."""
     values = read_values(texts, ttl, restricted)
     encoded = encode_values(values)
@@ -361,9 +323,9 @@ def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
     return encoded
 
 
-def _exported(identifier: str, record: Record) -> dict[str, Any]:
+def _exported(kept: Kept) -> dict[str, Any]:
     values = []
-    for value in record.values:
+    for value in kept.record.values:
         shown: dict[str, Any] = {"index": value.index, "type": value.type}
         try:
             shown["data"] = value.data.decode()
@@ -374,7 +336,7 @@ def _exported(identifier: str, record: Record) -> dict[str, Any]:
         if not value.public:
             shown["permissions"] = value.permissions
         values.append(shown)
-    return {"identifier": identifier, "values": values}
+    return {"series" if kept.members else "identifier": kept.name, "values": values}
 
 
 @contextlib.contextmanager

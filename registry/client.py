@@ -17,7 +17,7 @@ from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unrea
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
-from protocol.records import Record, decode_body
+from protocol.records import Record, State, decode_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
@@ -26,9 +26,11 @@ from registry.codes import asking_bytes
 from registry.feeding import read_page
 from registry.rights import challenge_bytes
 from registry.store.feed import FeedPage
-from registry.store.writes import Outcome, Write
+from registry.store.writes import RESUME, SUSPEND, Outcome, Write
 
 READ_BYTES: Final = 262_144
+
+_STATES: Final = {SUSPEND: int(State.SUSPENDED), RESUME: int(State.ACTIVE)}
 
 NO_CONNECTION: Final = Rule(
     "registry.no-connection",
@@ -76,6 +78,14 @@ class WriteResult(NamedTuple):
         if self.reason:
             return render(*self.reason, language)
         return self.status.sentence(language)
+
+
+class Kept(NamedTuple):
+    """A record under its identifier, or what a series keeps for its ``members`` under its pattern (0: a record)."""
+
+    name: str
+    record: Record
+    members: int
 
 
 class RegistryClient:
@@ -153,7 +163,8 @@ class RegistryClient:
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Carry out writes: one outcome each. Raises :class:`BiaoshiError` where it is not known what became of
         them, or nothing was done."""
-        results = await self._write(writes)
+        # The registry finds out by itself what is restricted: the last element of a write stays here.
+        results = await self._write([write[:3] for write in writes])
         outcomes = _read_outcomes(results)
         if outcomes is None:  # some were refused: each is looked at
             each = map(_read_result, results)
@@ -162,11 +173,14 @@ class RegistryClient:
 
     async def write_each(self, writes: Sequence[Write]) -> list[WriteResult]:
         """The same, with the reason for each that was refused."""
-        return [_read_result(result) for result in await self._write(writes)]
+        return [_read_result(result) for result in await self._write(list(map(_item, writes)))]
 
-    async def _write(self, writes: Sequence[Write]) -> tuple[object, ...]:
-        # The registry finds out by itself what is restricted: the last element of a write stays here.
-        results = (await self._ask(Op.WRITE, [write[:3] for write in writes])).payload
+    async def write_series(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """The same for series: their patterns stand for identifiers."""
+        return [_read_result(result) for result in await self._write(list(map(_item, writes)), Op.SERIES)]
+
+    async def _write(self, writes: Sequence[tuple[object, ...]], op: Op = Op.WRITE) -> tuple[object, ...]:
+        results = (await self._ask(op, writes)).payload
         if not isinstance(results, tuple) or len(results) != len(writes):
             raise MessageError(BAD_REPLY, operation="write")
         return results
@@ -178,15 +192,22 @@ class RegistryClient:
             raise MessageError(BAD_REPLY, operation="fetch")
         return [decode_body(body) if isinstance(body, bytes) else None for body in payload]
 
-    async def records(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
-        """All records of a prefix and those below it, withdrawn ones included."""
+    def records(self, prefix: str) -> AsyncIterator[Kept]:
+        """All series and records of a prefix and those below it, the series first, withdrawn ones included."""
+        return self._kept(Op.RECORDS, prefix)
+
+    def series(self, prefix: str) -> AsyncIterator[Kept]:
+        """All series of a prefix and those below it; of a pattern this one, where it ever was registered."""
+        return self._kept(Op.SERIES_OF, prefix)
+
+    async def _kept(self, op: Op, prefix: str) -> AsyncIterator[Kept]:
         cursor: bytes | None = None
         while True:
-            payload = (await self._ask(Op.RECORDS, prefix.encode(), cursor, MAX_LIST)).payload
+            payload = (await self._ask(op, prefix.encode(), cursor, MAX_LIST)).payload
             match payload:
-                case (tuple(pairs), (None | bytes()) as next_cursor):
-                    for identifier, body in pairs:
-                        yield identifier.decode(), decode_body(body)
+                case (tuple(items), (None | bytes()) as next_cursor):
+                    for item in items:
+                        yield _read_kept(item)
                 case _:
                     raise MessageError(BAD_REPLY, operation="records")
             if next_cursor is None:
@@ -349,6 +370,19 @@ def _read_result(result: object) -> WriteResult:
             error = refusal(status, reason)
             return WriteResult(Status.named(status), 0, False, (error.rule.name, error.details))
     raise MessageError(BAD_REPLY, operation="write")
+
+
+def _item(write: Write) -> tuple[object, ...]:
+    return *write[:2], _STATES.get(write.values or b"", write.values)
+
+
+def _read_kept(item: object) -> Kept:
+    match item:
+        case (bytes(name), bytes(body)):
+            return Kept(name.decode(), decode_body(body), 0)
+        case (bytes(name), bytes(body), int(members)) if members > 0:
+            return Kept(name.decode(), decode_body(body), members)
+    raise MessageError(BAD_REPLY, operation="records")
 
 
 _make_outcome: Final = partial(tuple.__new__, Outcome)  # what Outcome._make does, without its call

@@ -17,11 +17,11 @@ from protocol.errors import BiaoshiError, MessageError, RecordError, Refused
 from protocol.identifiers import normal
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
-from protocol.records import check_values, decode_values_of_all, permissions_by_index
+from protocol.records import State, check_values, decode_values_of_all, permissions_by_index
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.rights import DELEGATED, OTHER_PREFIX, permits
-from registry.store.writes import Write
+from registry.store.writes import RESUME, SUSPEND, Write
 
 MAX_VERSION: Final = (1 << 63) - 1
 
@@ -40,6 +40,8 @@ _COMPARES: Final = {int, type(None)}
 _first_byte: Final = itemgetter(0)
 _index_of: Final = attrgetter("index")
 _permissions_of: Final = attrgetter("permissions")
+
+_SWITCHES: Final = {State.SUSPENDED: SUSPEND, State.ACTIVE: RESUME}
 
 _MARK_BYTES: Final = 16
 """Bytes that a client would have to guess to have one record taken for another."""
@@ -83,18 +85,24 @@ def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callabl
 
 def read_write(item: object) -> Write:
     """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
-    match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if compare is None or (
-            type(compare) is int and 0 <= compare <= MAX_VERSION
-        ):
-            identifier = normal(raw)
-        case _:
-            reason = "a write is [identifier, compare, values or nil]"
-            raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+    raw, compare, values = read_item(item)
+    identifier = normal(raw)
     if values is None:
         return Write(identifier, compare, None, restricted=False)
-    restricted = not all(value.public for value in check_values(values))
+    restricted = values in (SUSPEND, RESUME) or not all(value.public for value in check_values(values))
     return Write(identifier, compare, values, restricted)
+
+
+def read_item(item: object) -> tuple[bytes, int | None, bytes | None]:
+    """The parts of one item of a write request, of which only the shape is checked; what stands for the values becomes
+    what a :class:`Write` has in their place. Raises :class:`MessageError`."""
+    match item:
+        case (bytes(raw), (None | int()) as compare, (None | bytes() | int()) as change) if (
+            compare is None or (type(compare) is int and 0 <= compare <= MAX_VERSION)
+        ) and (type(change) is not int or change in _SWITCHES):
+            return raw, compare, _SWITCHES[State(change)] if type(change) is int else change  # type: ignore[return-value]
+    reason = "a write is [identifier, compare, values, nil to withdraw, 2 to suspend or 0 to resume]"
+    raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
 
 
 def _read_quickly(

@@ -37,8 +37,10 @@ from registry.rights import (
     challenge_bytes,
     permits,
 )
+from registry.series.desk import SeriesDesk
 from registry.statistics.desk import Desk
-from registry.store.interface import Entry, Store
+from registry.store.interface import Store
+from registry.store.series import Listed, list_page
 from registry.store.writes import Outcome, Write
 
 
@@ -99,6 +101,7 @@ class Session:
             Op.VOUCHED: self._vouched,
         }
         if period is not None:
+            self._operations |= SeriesDesk(store, lambda: self._prefixes).operations
             self._operations |= Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations
 
     @property
@@ -203,8 +206,8 @@ class Session:
                 raise MessageError(BAD_ARGUMENTS, operation="records", reason=reason)
         self._require_right(prefix)
         while True:
-            page = self._store.scan(prefix, cursor, limit)
-            response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor])
+            page = list_page(self._store, prefix, cursor, limit)
+            response = encode_response(rid, Status.OK, [_items(page.entries), page.cursor])
             if len(response) <= MAX_MESSAGE_BYTES:
                 return response
             limit //= 2  # records are large: a shorter page, the cursor goes on from there
@@ -240,8 +243,9 @@ class Session:
             raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
 
 
-def _pairs(entries: list[Entry]) -> list[tuple[str, bytes]]:
-    return [(entry.identifier.decode(), entry.body) for entry in entries]
+def _items(entries: list[Listed]) -> list[object]:
+    """Records by identifier and body; series by pattern, body and the number of their members."""
+    return [entry if entry.members else entry[:2] for entry in entries]
 
 
 def _fitting(rid: int, bodies: list[bytes | None]) -> bytes:

@@ -44,6 +44,7 @@ from protocol.status import Status
 from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Reader
 from registry.store.recent import RecentCounts
+from registry.store.series import Listed, list_page
 
 PARTS: Final = 4
 """Parts of one response of :meth:`Answerer.run`: array head, echoed rid, status with the header of the body, body."""
@@ -305,15 +306,16 @@ class Answerer:
         cut = self._reader.cut(prefix)
         if cut is not None:
             return encode_response(rid, Status.REFERRAL, referral_payload(cut.statement, int(self._clock())))
-        page = self._reader.scan(prefix, cursor, limit)
-        active = [entry.identifier.decode() for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
-        return encode_response(rid, Status.OK, [self._not_delegated(active), page.cursor])
+        page = list_page(self._reader, prefix, cursor, limit)
+        active = [entry for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
+        names = [[one.name, one.members] if one.members else one.name for one in self._not_delegated(active)]
+        return encode_response(rid, Status.OK, [names, page.cursor])
 
-    def _not_delegated(self, identifiers: list[str]) -> list[str]:
+    def _not_delegated(self, entries: list[Listed]) -> list[Listed]:
         """Without those below a prefix that others answer for."""
-        prefixes = {identifier.partition("/")[0] for identifier in identifiers}
+        prefixes = {entry.name.partition("/")[0] for entry in entries}
         cut = {prefix for prefix in prefixes if self._reader.cut(prefix) is not None}
-        return [one for one in identifiers if one.partition("/")[0] not in cut] if cut else identifiers
+        return [one for one in entries if one.name.partition("/")[0] not in cut] if cut else entries
 
     def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         below = answer_chain_to(self._facts, rid, arguments, self._reader.cut, int(self._clock()))

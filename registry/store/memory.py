@@ -75,6 +75,10 @@ class MemoryStore:
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates else None
 
+    def stands(self, series: Series) -> str | None:
+        patterns = (str(one) for one in self._series.values() if one.meets(series))
+        return next(patterns, None) or next((one.decode() for one in self._records_in(series)), None)
+
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         start = 0
         if cursor is not None:
@@ -118,8 +122,10 @@ class MemoryStore:
         for write in writes:
             body = self.find(write.identifier)
             outcome, new_body = decide(write, split_body(body) if body else None, now)
-            if body is None and is_series(write.identifier) and self._is_refused(series_of(write.identifier)):
-                outcome, new_body = Outcome(Status.EXISTS, 0, changed=False), None
+            if body is None and new_body is not None and is_series(write.identifier):
+                refusal = self._refusal(series_of(write.identifier))
+                if refusal is not None:
+                    outcome, new_body = Outcome(refusal, 0, changed=False), None
             if new_body is not None:
                 self._put(write.identifier, new_body)
                 changed.append(write.identifier)
@@ -211,11 +217,12 @@ class MemoryStore:
             if prefix == series.prefix.encode() and series.place(suffix) is not None:
                 yield identifier
 
-    def _is_refused(self, series: Series) -> bool:
-        """Whether a series may not be registered."""
-        others = [one for one in self._series.values() if one.prefix == series.prefix]
-        shapes = {one.shape for one in others} | {series.shape}
-        return len(shapes) > MAX_SHAPES or any(map(series.meets, others)) or any(self._records_in(series))
+    def _refusal(self, series: Series) -> Status | None:
+        """Why a series may not be registered."""
+        shapes = {one.shape for one in self._series.values() if one.prefix == series.prefix} | {series.shape}
+        if len(shapes) > MAX_SHAPES:
+            return Status.TOO_LARGE
+        return None if self.stands(series) is None else Status.EXISTS
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

@@ -15,11 +15,9 @@ What is registered later at a member's identifier is that member's own record.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import StoreError
-from protocol.records import Head, split_body
 from protocol.series import ALPHABETS, Series, make_series
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Entry, Page
@@ -95,13 +93,16 @@ def shape_end(rest: bytes) -> int:
     return SHAPE_BYTES + int(rest[7:SHAPE_BYTES], 16)
 
 
-def scan_series(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> Page:
-    """Up to ``limit`` records of series of a prefix and those below it."""
+def list_series(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
+    """Up to ``limit`` series of a prefix and those below it. Raises :class:`StoreError` for a foreign cursor."""
+    if cursor is not None and not is_series(cursor):
+        raise StoreError(BAD_CURSOR)
     # "." comes before "/" and both before "0": the series below a prefix, and its own, stand side by side.
     begin, end = (SERIES + b"/" + prefix.encode() + mark if prefix else None for mark in (b".", b"0"))
     page = store.scan(SERIES.decode(), max(cursor or b"", begin or b"") or None, limit)
     within = [entry for entry in page.entries if end is None or entry.identifier < end]
-    return Page(within, page.cursor if len(within) == len(page.entries) else None)
+    following = page.cursor if len(within) == len(page.entries) else None
+    return ListPage([_listed(entry) for entry in within], following)
 
 
 def list_page(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
@@ -109,10 +110,9 @@ def list_page(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) 
     Raises :class:`StoreError` for a cursor that is not ours."""
     entries: list[Listed] = []
     if cursor is None or is_series(cursor):
-        page = scan_series(store, prefix, cursor, limit)
-        entries = [_listed(entry) for entry in page.entries]
-        if page.cursor is not None:
-            return ListPage(entries, page.cursor)
+        entries, following = list_series(store, prefix, cursor, limit)
+        if following is not None:
+            return ListPage(entries, following)
         cursor = None
     elif is_system(cursor):
         raise StoreError(BAD_CURSOR)
@@ -126,9 +126,3 @@ def list_page(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) 
 def _listed(entry: Entry) -> Listed:
     series = series_of(entry.identifier)
     return Listed(str(series), entry.body, series.count)
-
-
-def head_of(find: Callable[[bytes], bytes | None], series: Series) -> Head | None:
-    """What is kept of a series, None where it never was registered. ``find`` is a store's."""
-    body = find(series_identifier(series))
-    return None if body is None else split_body(body)

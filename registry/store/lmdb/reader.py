@@ -17,6 +17,7 @@ import lmdb
 from protocol.errors import StoreError
 from protocol.identifiers import covers
 from protocol.referrals import Cut
+from protocol.series import Series
 from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
@@ -122,9 +123,10 @@ class LmdbReader:
             bodies = [None if stored is None else openers[stored[-1]](stored) for stored in found]
             if self._series.any and not all(found):
                 self._series.fill(keys, found, bodies)
-            return bodies
         except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
+        else:
+            return bodies
 
     def get(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
@@ -163,6 +165,12 @@ class LmdbReader:
         if self._delegations is None or prefix.encode() in self._numbers:
             return None
         return find_cut(self.find, prefix)
+
+    def stands(self, series: Series) -> str | None:
+        with engine_errors(self._path):
+            self._begun()
+            number = self._number_of(series.prefix.encode())
+            return None if number is None else self._series.stands(series, number)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
@@ -234,9 +242,7 @@ class LmdbReader:
         in_part = meta.open is not None
         tellable = not in_part and not self._cached.in_part and changes - since <= MAX_CAUGHT_UP
         changed = changed_keys(txn, self._tables, since, changes) if tellable else None
-        if changed is None:
-            cache.clear()
-        elif any(map(self._series.is_replaced, changed)):
+        if changed is None or any(map(self._series.is_replaced, changed)):
             cache.clear()
         else:
             for key in changed:

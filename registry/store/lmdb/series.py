@@ -16,8 +16,9 @@ import lmdb
 from protocol.members import Members
 from protocol.records import Head, split_body
 from protocol.series import DECIMAL, Series, check_digit
+from protocol.status import Status
 from registry.store.lmdb.layout import NUMBER_BYTES, PrefixRow, Tables
-from registry.store.series import MAX_SHAPES, SERIES, read_series, shape_end
+from registry.store.series import MAX_SHAPES, SERIES, is_series, read_series, series_of, shape_end
 
 MAX_KNOWN: Final = 10_000
 """Series remembered: some ten megabytes. Where there are more, all are forgotten and read anew."""
@@ -116,17 +117,43 @@ class SeriesIndex:
             if stored is None:
                 bodies[at] = self.public(keys[at])
 
-    def shapes_of(self, number: bytes) -> list[bytes]:
-        """What the keys of a prefix's series begin with, shape by shape."""
-        return [shape.base for shapes in self._read_shapes(number).values() for shape in shapes]
+    def stands(self, series: Series, number: bytes) -> str | None:
+        """What stands in the way of registering a series: the pattern of one that has a member in common with it, or
+        a member that has a record. ``number`` is that of its prefix."""
+        for base in self._bases(number):
+            other = self._meeting(series, base)
+            if other is not None:
+                return str(other)
+        record = next(self.records_in(series, number), None)
+        return None if record is None else f"{series.prefix}/{record[NUMBER_BYTES:].decode()}"
 
-    def from_(self, base: bytes, stem: bytes) -> Series | None:
-        """The first series of a shape whose last member is not less than what begins with ``stem``, a suffix."""
+    def has_room(self, series: Series, number: bytes) -> bool:
+        """Whether its prefix may have a series of this shape."""
+        bases = self._bases(number)
+        return len(bases) < MAX_SHAPES or any(base.endswith(b"/" + series.shape) for base in bases)
+
+    def records_in(self, series: Series, number: bytes) -> Iterator[bytes]:
+        """The keys of members that have records of their own. Goes from one to the next."""
         assert self._txn is not None
+        n = 0
         with self._txn.cursor(self._tables.records) as records:
-            if records.set_range(base + stem) and records.key().startswith(base):
-                return self._series(records.key())
-        return None
+            while n < series.count:
+                wanted = number + series.member(n)
+                if not records.set_range(wanted) or not records.key().startswith(number):
+                    return
+                if records.key() == wanted:
+                    yield wanted
+                    n += 1
+                else:
+                    n = series.next_place(records.key()[NUMBER_BYTES:])
+
+    def any_between(self, first: bytes, last: bytes) -> bool:
+        """Whether members of a series may stand from key to key of one prefix."""
+        for base in self._bases(first[:NUMBER_BYTES]):
+            found = self._first(base, first[NUMBER_BYTES:][: _stem_length(base)])
+            if found is not None and found.member(0) <= last[NUMBER_BYTES:]:
+                return True
+        return False
 
     def is_replaced(self, key: bytes) -> bool | None:
         """Whether a changed key is that of a series which members may have been read of: it has changed since it was
@@ -136,6 +163,32 @@ class SeriesIndex:
             return False
         stored = self._txn.get(key, db=self._tables.records)
         return stored is None or split_body(self._whole(key, stored)).version > 1
+
+    def _bases(self, number: bytes) -> list[bytes]:
+        """What the keys of a prefix's series begin with, shape by shape."""
+        if not self.any:
+            return []
+        return [shape.base for shapes in self._read_shapes(number).values() for shape in shapes]
+
+    def _first(self, base: bytes, stem: bytes) -> Series | None:
+        """The first series of a shape whose last member is not less than what begins with ``stem``, a suffix."""
+        assert self._txn is not None
+        with self._txn.cursor(self._tables.records) as records:
+            if records.set_range(base + stem) and records.key().startswith(base):
+                return self._series(records.key())
+        return None
+
+    def _meeting(self, series: Series, base: bytes) -> Series | None:
+        """One of some shape that has a member in common with a series. Goes from one that might to the next."""
+        n = 0
+        while n < series.count:
+            other = self._first(base, series.member(n)[: _stem_length(base)])
+            if other is None or other.length != series.length or other.member(0) > series.member(series.count - 1):
+                return None
+            if other.meets(series):
+                return other
+            n = max(n + 1, series.next_place(other.member(other.count - 1)))
+        return None
 
     def _read_shapes(self, number: bytes) -> dict[int, list[_Shape]]:
         assert self._txn is not None
@@ -224,66 +277,29 @@ class SeriesWork(ABC):
             series_row.changes += 1
             if after != before:
                 counted = read_series(prefix.decode(), rest)
-                own = sum(1 for _ in self._records_in(counted))
+                number = series_row.number.to_bytes(NUMBER_BYTES, "big")
+                own = sum(1 for _ in self._series.records_in(counted, number))
                 series_row.active += (after - before) * (counted.count - own)
 
-    def _is_refused(self, series: Series) -> bool:
-        """Whether a series may not be registered: it has a member in common with another, some member has a record, or
-        the prefix has too many shapes."""
+    def _refusal(self, identifier: bytes) -> Status | None:
+        """Why a series may not be registered, where this is the identifier of one: something stands in its way, or its
+        prefix has too many shapes."""
+        if not is_series(identifier):
+            return None
+        series = series_of(identifier)
         row = self._row(series.prefix.encode())
         if row is None:
-            return False
-        shapes = self._series.shapes_of(row.number.to_bytes(NUMBER_BYTES, "big")) if self._series.any else []
-        own = next((base for base in shapes if base.endswith(b"/" + series.shape)), None)
-        return (
-            (own is None and len(shapes) >= MAX_SHAPES)
-            or any(self._meets(series, base) for base in shapes)
-            or next(self._records_in(series), None) is not None
-        )
-
-    def _meets(self, series: Series, base: bytes) -> bool:
-        """Whether a series has a member in common with one of some shape. Goes from one that might to the next."""
-        n = 0
-        while n < series.count:
-            other = self._series.from_(base, series.member(n)[: _stem_length(base)])
-            if other is None or other.length != series.length or other.member(0) > series.member(series.count - 1):
-                return False
-            if other.meets(series):
-                return True
-            n = max(n + 1, series.next_place(other.member(other.count - 1)))
-        return False
-
-    def _records_in(self, series: Series) -> Iterator[bytes]:
-        """The keys of members that have records of their own. Goes from one to the next."""
-        row = self._row(series.prefix.encode())
-        if row is None:
-            return
-        number = row.number.to_bytes(NUMBER_BYTES, "big")
-        n = 0
-        with self._txn.cursor(self._tables.records) as records:
-            while n < series.count:
-                wanted = number + series.member(n)
-                if not records.set_range(wanted) or not records.key().startswith(number):
-                    return
-                if records.key() == wanted:
-                    yield wanted
-                    n += 1
-                else:
-                    n = series.next_place(records.key()[NUMBER_BYTES:])
+            return None
+        number, index = row.number.to_bytes(NUMBER_BYTES, "big"), self._series
+        if not index.has_room(series, number):
+            return Status.TOO_LARGE
+        return None if index.stands(series, number) is None else Status.EXISTS
 
     def _series_between(self, row: PrefixRow, first: bytes, last: bytes) -> bool:
         """Whether members of a series may stand from key to key, or these are themselves series: then each record is
         to be looked at by itself."""
         series = self._series
-        if not series.any:
-            return False
-        if row is self._rows.get(SERIES):
-            return True
-        for base in series.shapes_of(first[:NUMBER_BYTES]):
-            found = series.from_(base, first[NUMBER_BYTES:][: _stem_length(base)])
-            if found is not None and found.member(0) <= last[NUMBER_BYTES:]:
-                return True
-        return False
+        return series.any and (row is self._rows.get(SERIES) or series.any_between(first, last))
 
 
 def _stem_length(base: bytes) -> int:

@@ -22,6 +22,7 @@ import lmdb
 from protocol.errors import Rule, StoreError
 from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
+from protocol.series import Series
 from protocol.status import Status
 from registry.store.decide import becomes_shown, decide
 from registry.store.feed import FeedPage, Position, draw_mark
@@ -44,7 +45,6 @@ from registry.store.lmdb.layout import (
 )
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.series import SeriesIndex
-from registry.store.series import is_series, series_of
 from registry.store.writes import RESUME, SUSPEND, Outcome, Write, ascend
 
 LEAST_SAMPLE: Final = 1_000
@@ -119,6 +119,10 @@ class LmdbStore:
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
             return reader.cut(prefix)
+
+    def stands(self, series: Series) -> str | None:
+        with self._snapshot() as reader:
+            return reader.stands(series)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         with self._snapshot() as reader:
@@ -260,14 +264,14 @@ class _Work(CopyingWork):
         outcome, body = decide(write, current, now)
         if body is None:
             return outcome, None
-        if stored is None and is_series(write.identifier) and self._is_refused(series_of(write.identifier)):
-            return Outcome(Status.EXISTS, 0, changed=False), None
+        refusal = self._refusal(write.identifier) if stored is None else None
+        if refusal is not None:
+            return Outcome(refusal, 0, changed=False), None
         if row is None or key is None:
             row = self._new_row(prefix)
             key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix
         shown = becomes_shown(write, current)
-        was_shown = None if stored is None or current is None else current.state is State.ACTIVE
-        self._tell(row, key, was_shown, shown)
+        self._tell(row, key, None if stored is None else current is not None and current.state is State.ACTIVE, shown)
         row.changes += 1
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=not shown))
         return outcome, key
