@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.errors import BiaoshiError, IdentifierError, MessageError, Refused, Rule
 from protocol.identifiers import NOT_TEXT, normal_prefix
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES, MAX_SERIES_WRITES
 from protocol.members import check_kept
 from protocol.messages import BAD_ARGUMENTS, TOO_MANY, Op, encode_failure, encode_response, failure_payload
 from protocol.series import Series, parse_series
@@ -18,9 +18,6 @@ from registry.rights import DELEGATED, NOT_AUTHENTICATED, OTHER_PREFIX, permits
 from registry.store.interface import Store
 from registry.store.series import MAX_SHAPES, list_series, series_identifier, series_of
 from registry.store.writes import RESUME, SUSPEND, Outcome, Write
-
-MAX_SERIES: Final = 1_000
-"""Series in one request: each is compared with what its prefix has, some ten microseconds in the one writing thread."""
 
 STANDS: Final = Rule(
     "series.stands-in-the-way",
@@ -56,8 +53,8 @@ class SeriesDesk:
                 pass
             case _:
                 raise MessageError(BAD_ARGUMENTS, operation="series", reason="expected [32, rid, [write, …]]")
-        if len(items) > MAX_SERIES:
-            raise MessageError(TOO_MANY, operation="series", limit=MAX_SERIES, count=len(items))
+        if len(items) > MAX_SERIES_WRITES:
+            raise MessageError(TOO_MANY, operation="series", limit=MAX_SERIES_WRITES, count=len(items))
         writes: list[Write] = []
         refused: dict[int, object] = {}
         for i, item in enumerate(items):
