@@ -15,6 +15,7 @@ import biaoshi.delegation.cli
 import biaoshi.rolling.cli
 import biaoshi.topology.cli
 import registry.cli
+import registry.minting.cli
 import registry.series.cli
 import resolver.cli
 from biaoshi.custody.making import make_custody
@@ -221,6 +222,7 @@ def status(
 resolver.cli.add_commands(app)
 registry.cli.add_commands(app)
 registry.series.cli.add_commands(app)
+registry.minting.cli.add_commands(app)
 biaoshi.custody.cli.add_commands(app)
 app.add_typer(biaoshi.delegation.cli.app, name="delegate")
 app.add_typer(biaoshi.rolling.cli.zone_key, name="zone-key")

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Any, Final, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -75,6 +75,7 @@ Values = Annotated[
     ),
 ]
 Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
+Client = TypeVar("Client", bound=RegistryClient)
 Restricted = Annotated[bool, typer.Option("--restricted", help="Values are not for the public.")]
 
 
@@ -234,7 +235,7 @@ async def _import(
 
 async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None:
     async with client:
-        with _output(out) as file:
+        with output_file(out) as file:
             async for kept in client.records(prefix):
                 if kept.record.state is State.ACTIVE:
                     file.write(json.dumps(_exported(kept), ensure_ascii=False) + "\n")
@@ -306,11 +307,16 @@ def _print_summary(summary: Summary, check: bool) -> None:
 
 def open_client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
     """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
+    return open_as(RegistryClient, registry, anchor, key, node)
+
+
+def open_as(
+    kind: type[Client], registry: str | None, anchor: Path | None, key: Path | None, node: Path | None
+) -> Client:
+    """The same, of some kind."""
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
-    return RegistryClient(
-        address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node)))
-    )
+    return kind(address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node))))
 
 
 def encoded_values(texts: list[str], ttl: int, restricted: bool) -> bytes:
@@ -340,7 +346,8 @@ def _exported(kept: Kept) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def output_file(path: Path | None) -> Iterator[TextIO]:
+    """The file at ``path``, or standard output. Raises :class:`SettingsError`."""
     if path is None:
         yield sys.stdout
         return

@@ -136,6 +136,7 @@ async def open_registry(
         }  # fmt: skip
 
     period = settings.statistics.period
+    reserved: dict[bytes, int] = {}
 
     def take_up(renewed: OwnKeys) -> None:
         turn.key = renewed.key
@@ -145,7 +146,7 @@ async def open_registry(
         delegations.parent = Parent.of(zone, renewed)
 
     def new_session() -> Session:
-        return Session(store, facts, rights, status, delegations, period=period)
+        return Session(store, facts, rights, status, delegations, period=period, reserved=reserved)
 
     doorway = Doorway(turn, store, committer.submit, new_session, followers, put_back, loop)
     host = settings.registry.host

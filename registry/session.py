@@ -25,6 +25,7 @@ from protocol.status import Status
 from registry.delegations import Delegations, SystemBatch
 from registry.feeding import Poll, read_question
 from registry.intake import read_writes
+from registry.minting.desk import MintDesk
 from registry.rights import (
     CHALLENGE_BYTES,
     NO_PROOF,
@@ -78,8 +79,10 @@ class Session:
         delegations: Delegations | None = None,
         *,
         period: int | None = 3_600,
+        reserved: dict[bytes, int] | None = None,
     ) -> None:
-        """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy."""
+        """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy. ``reserved`` is
+        what all sessions together have minted (``registry.minting.desk``)."""
         self._delegations = delegations
         self._store = store
         self._facts = facts
@@ -102,6 +105,8 @@ class Session:
         }
         if period is not None:
             self._operations |= SeriesDesk(store, lambda: self._prefixes).operations
+            minting = MintDesk(store, lambda: self._prefixes, time.time, {} if reserved is None else reserved)
+            self._operations |= minting.operations
             self._operations |= Desk(store, facts.zone, lambda: self._prefixes, time.time, period).operations
 
     @property

@@ -15,13 +15,13 @@ What is registered later at a member's identifier is that member's own record.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from protocol.errors import StoreError
 from protocol.series import ALPHABETS, Series, make_series
 from registry.store.feed import BAD_CURSOR
-from registry.store.interface import Entry, Page
-from registry.store.system import is_system
+from registry.store.interface import Entry
+from registry.store.system import Scans, is_system, scan_below
 
 SERIES: Final = b"\x01series"
 
@@ -33,14 +33,6 @@ SHAPE_BYTES: Final = 10
 
 _BEFORE_RECORDS: Final = b"/"
 """The cursor of a list that goes on with the first record."""
-
-
-class ReadsPages(Protocol):
-    """What a list needs of a store."""
-
-    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
-        """A page of records."""
-        ...
 
 
 class Listed(NamedTuple):
@@ -93,19 +85,13 @@ def shape_end(rest: bytes) -> int:
     return SHAPE_BYTES + int(rest[7:SHAPE_BYTES], 16)
 
 
-def list_series(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
+def list_series(store: Scans, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
     """Up to ``limit`` series of a prefix and those below it. Raises :class:`StoreError` for a foreign cursor."""
-    if cursor is not None and not is_series(cursor):
-        raise StoreError(BAD_CURSOR)
-    # "." comes before "/" and both before "0": the series below a prefix, and its own, stand side by side.
-    begin, end = (SERIES + b"/" + prefix.encode() + mark if prefix else None for mark in (b".", b"0"))
-    page = store.scan(SERIES.decode(), max(cursor or b"", begin or b"") or None, limit)
-    within = [entry for entry in page.entries if end is None or entry.identifier < end]
-    following = page.cursor if len(within) == len(page.entries) else None
-    return ListPage([_listed(entry) for entry in within], following)
+    page = scan_below(store, SERIES, prefix, cursor, limit)
+    return ListPage([_listed(entry) for entry in page.entries], page.cursor)
 
 
-def list_page(store: ReadsPages, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
+def list_page(store: Scans, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
     """Up to ``limit`` entries of a prefix and those below it: first the series, each as one entry, then the records.
     Raises :class:`StoreError` for a cursor that is not ours."""
     entries: list[Listed] = []
