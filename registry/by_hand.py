@@ -3,7 +3,7 @@ delete, suspend and resume."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from config.places import language
@@ -38,9 +38,9 @@ def name_of(text: str) -> bytes:
     return str(parse_series(text)).encode() if is_pattern(text) else normal_text(text)
 
 
-async def write_by_hand(client: RegistryClient, writes: Sequence[Write]) -> None:
-    """Carry out writes of identifiers and series, and print what became of each. Raises :class:`Refused` for the first
-    that was refused."""
+async def write_by_hand(client: RegistryClient, writes: Sequence[Write]) -> AsyncIterator[str]:
+    """Carry out writes of identifiers and series; what became of each, for a person. Raises :class:`Refused` for the
+    first that was refused."""
     async with client:
         results = await _results(client, writes)
     for write, result in zip(writes, results, strict=True):
@@ -49,17 +49,17 @@ async def write_by_hand(client: RegistryClient, writes: Sequence[Write]) -> None
             raise Refused(EXISTS, result.status, identifier=name)
         _require_ok(name, result)
         note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
-        print(f"{name}  version {result.version}{note}")
+        yield f"{name}  version {result.version}{note}"
 
 
-async def update_by_hand(client: RegistryClient, name: bytes, values: bytes, version: int | None) -> None:
+async def update_by_hand(client: RegistryClient, name: bytes, values: bytes, version: int | None) -> AsyncIterator[str]:
     """Replace the values of an identifier or a series that is registered, only at this version where one is given."""
     async with client:
         if version is None:
             version = await _version(client, name.decode())
         [result] = await _results(client, [Write(name, version, values)])
     _require_ok(name.decode(), result)
-    print(f"{name.decode()}  version {result.version}")
+    yield f"{name.decode()}  version {result.version}"
 
 
 async def _results(client: RegistryClient, writes: Sequence[Write]) -> list[WriteResult]:

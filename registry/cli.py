@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO, TypeVar
 
@@ -112,7 +112,7 @@ def register(
     注册一个标识或一个序列。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
     write = Write(name_of(identifier), ABSENT, encoded_values(value, ttl, restricted))
-    asyncio.run(write_by_hand(open_client(registry, anchor, key, node), [write]))
+    print_all(write_by_hand(open_client(registry, anchor, key, node), [write]))
 
 
 def update(
@@ -131,7 +131,7 @@ def update(
     更新一个已注册标识的全部值。
     """
     values = encoded_values(value, ttl, restricted)
-    asyncio.run(update_by_hand(open_client(registry, anchor, key, node), name_of(identifier), values, if_version))
+    print_all(update_by_hand(open_client(registry, anchor, key, node), name_of(identifier), values, if_version))
 
 
 def delete(
@@ -146,7 +146,7 @@ def delete(
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
     writes = [Write(name_of(identifier), None, None) for identifier in identifiers]
-    asyncio.run(write_by_hand(open_client(registry, anchor, key, node), writes))
+    print_all(write_by_hand(open_client(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -220,6 +220,16 @@ def export(
 
 
 # What they do ---------------------------------------------------------------------------------------------
+
+
+def print_all(lines: AsyncIterator[str]) -> None:
+    """Print what there is to tell, as it comes."""
+
+    async def tell() -> None:
+        async for line in lines:
+            print(line)
+
+    asyncio.run(tell())
 
 
 async def _import(

@@ -20,7 +20,7 @@ from tests.e2e.nodes import Node
 from tests.faults.test_killed_registry import HOST, Registry
 from tests.long import share
 
-KILLS = share(30, 3)
+KILLS = (3, pytest.param(share(40), marks=pytest.mark.long))
 PREFIX = "88.118.7"
 
 
@@ -53,14 +53,14 @@ async def mint(node: Node, port: int, stop: asyncio.Event, given: list[str]) -> 
         await asyncio.sleep(0.01)
 
 
-async def kill_and_mint(node: Node, registry: Registry) -> list[list[str]]:
+async def kill_and_mint(node: Node, registry: Registry, kills: int) -> list[list[str]]:
     registry.start()
     async with client(node, registry.port) as connection:
         await connection.set_rule(PREFIX, "r", "B{0000000..9999999}", "UTC")
     given: list[list[str]] = [[], []]
     stop = asyncio.Event()
     clients = [asyncio.create_task(mint(node, registry.port, stop, mine)) for mine in given]
-    for _ in range(KILLS):
+    for _ in range(kills):
         await asyncio.sleep(0.2 + random.random() / 5)
         await asyncio.to_thread(registry.end, signal.SIGKILL)
         await asyncio.to_thread(registry.start)
@@ -69,10 +69,11 @@ async def kill_and_mint(node: Node, registry: Registry) -> list[list[str]]:
     return given
 
 
-def test_what_was_minted_before_a_crash_is_not_minted_again(node: Node, registry: Registry) -> None:
-    given = asyncio.run(kill_and_mint(node, registry))
+@pytest.mark.parametrize("kills", KILLS)
+def test_what_was_minted_before_a_crash_is_not_minted_again(node: Node, registry: Registry, kills: int) -> None:
+    given = asyncio.run(kill_and_mint(node, registry, kills))
     everything = [identifier for mine in given for identifier in mine]
-    assert len(everything) > 500 * KILLS
+    assert len(everything) > 500 * kills
     assert all(given)
     assert len(set(everything)) == len(everything)
     assert registry.end(signal.SIGTERM) == 0
