@@ -101,7 +101,7 @@ def read_item(item: object) -> tuple[bytes, int | None, bytes | None]:
             compare is None or (type(compare) is int and 0 <= compare <= MAX_VERSION)
         ) and (type(change) is not int or change in _SWITCHES):
             return raw, compare, _SWITCHES[State(change)] if type(change) is int else change  # type: ignore[return-value]
-    reason = "a write is [identifier, compare, values, nil to withdraw, 2 to suspend or 0 to resume]"
+    reason = "a write is [identifier, compare, values|nil|0|2]"
     raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
 
 

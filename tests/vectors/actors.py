@@ -89,6 +89,7 @@ VALUES: Final = (
 )
 BODY: Final = encode_body(3, State.ACTIVE, NOW - 3_600, encode_values(VALUES))
 WITHDRAWN_BODY: Final = encode_body(4, State.WITHDRAWN, NOW - 60, b"\x90")
+SUSPENDED_BODY: Final = encode_body(4, State.SUSPENDED, NOW - 60, b"\x90")
 
 
 class Exchanged(NamedTuple):

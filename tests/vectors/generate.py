@@ -74,6 +74,7 @@ from tests.vectors.actors import (
     SECONDARY_CHAIN,
     SIBLING,
     SINCE,
+    SUSPENDED_BODY,
     TOP,
     UNTIL,
     VALUES,
@@ -81,6 +82,7 @@ from tests.vectors.actors import (
     answered,
     key,
 )
+from tests.vectors.series import series, series_questions
 
 HERE: Final = Path(__file__).parent
 
@@ -203,6 +205,7 @@ RECORDS: Final[tuple[tuple[str, int, State, int, tuple[Value, ...]], ...]] = (
     ),
     ("type and data in Chinese", 1, State.ACTIVE, NOW, (Value(2001, "型号", "离心泵".encode()),)),
     ("withdrawn", 4, State.WITHDRAWN, NOW - 60, ()),
+    ("suspended", 5, State.SUSPENDED, NOW - 60, ()),
 )  # fmt: skip
 
 PLAIN: Final = encode_values([Value(1, "URL", b"u")])
@@ -348,6 +351,7 @@ def questions() -> list[Question]:
         ("hello without a version", "both", Op.HELLO, (), [("refused", *_said(Op.HELLO))]),
         ("resolve", "resolver", Op.RESOLVE, (IDENTIFIER,),
          [("found", 0, BODY), ("absent", *absent), ("withdrawn", int(Status.WITHDRAWN), WITHDRAWN_BODY),
+          ("suspended", int(Status.SUSPENDED), SUSPENDED_BODY),
           ("delegated", *referral)]),
         ("resolve, to keep the answer", "resolver", Op.RESOLVE, (IDENTIFIER, int(Ask.ALONE)), [("found", 0, BODY)]),
         ("resolve over UDP", "resolver", Op.RESOLVE, (IDENTIFIER, 0, padding),
@@ -409,6 +413,7 @@ def questions() -> list[Question]:
          [("refused", *failure(Refused(USED_NUMBER, Status.CONFLICT, sequence=1, last=1, end=NOW)))]),
         ("statistics", "registry", Op.STATISTICS, (2, ENTERPRISE.prefix.encode(), 0, NOW, None, 10),
          [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
+        *series_questions(),
     ]  # fmt: skip
 
 
@@ -667,6 +672,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "merkle.json": merkle,
     "statements.json": statements,
     "receipt.json": receipt,
+    "series.json": series,
 }
 
 
