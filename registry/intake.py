@@ -97,12 +97,20 @@ def read_item(item: object) -> tuple[bytes, int | None, bytes | None]:
     """The parts of one item of a write request, of which only the shape is checked; what stands for the values becomes
     what a :class:`Write` has in their place. Raises :class:`MessageError`."""
     match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes() | int()) as change) if (
-            compare is None or (type(compare) is int and 0 <= compare <= MAX_VERSION)
-        ) and (type(change) is not int or change in _SWITCHES):
-            return raw, compare, _SWITCHES[State(change)] if type(change) is int else change  # type: ignore[return-value]
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
+            _is_compare(compare) and values not in _SWITCHES.values()
+        ):
+            return raw, compare, values
+        case (bytes(raw), (None | int()) as compare, int(state)) if (
+            _is_compare(compare) and type(state) is int and state in _SWITCHES
+        ):
+            return raw, compare, _SWITCHES[State(state)]
     reason = "a write is [identifier, compare, values|nil|0|2]"
     raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+
+
+def _is_compare(compare: int | None) -> bool:
+    return compare is None or (type(compare) is int and 0 <= compare <= MAX_VERSION)
 
 
 def _read_quickly(

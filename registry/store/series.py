@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from protocol.errors import StoreError
+from protocol.errors import IdentifierError, StoreError
+from protocol.identifiers import normal
 from protocol.series import ALPHABETS, Series, make_series
 from registry.store.feed import BAD_CURSOR
-from registry.store.interface import Entry
+from registry.store.interface import DAMAGED, Entry
 from registry.store.system import Scans, is_system, scan_below
 
 SERIES: Final = b"\x01series"
@@ -63,21 +64,37 @@ def is_series(identifier: bytes) -> bool:
 
 
 def series_of(identifier: bytes) -> Series:
-    """The series whose record stands under an identifier."""
-    _, prefix, rest = identifier.split(b"/", 2)
-    return read_series(prefix.decode(), rest)
+    """The series whose record stands under an identifier. Raises :class:`StoreError` where that is none of ours."""
+    prefix, _, rest = identifier[len(SERIES) + 1 :].partition(b"/")
+    return read_series(prefix, rest)
 
 
-def read_series(prefix: str, rest: bytes) -> Series:
-    """The series of a prefix, from the part of its record's identifier that is behind that."""
+def read_series(prefix: bytes, rest: bytes) -> Series:
+    """The series of a prefix, from the part of its record's identifier that is behind that. Raises
+    :class:`StoreError`: a copy takes over what others have written."""
+    try:
+        series = _read(prefix.decode(), rest)
+        if series_identifier(series) == b"/".join((SERIES, prefix, rest)):
+            return series
+        reason = "its parts do not fit"
+    except (ValueError, KeyError, IdentifierError) as error:
+        reason = str(error)
+    shown = b"/".join((SERIES, prefix, rest)).decode("utf-8", "replace")
+    raise StoreError(DAMAGED, identifier=shown, reason=reason)
+
+
+def _read(prefix: str, rest: bytes) -> Series:
     head, width, tail = int(rest[:3], 16), int(rest[3:5], 16), int(rest[7:SHAPE_BYTES], 16)
     start = SHAPE_BYTES + tail
     counter = start + head
     last, first = rest[counter : counter + width], rest[counter + width :]
     alphabet, checked = ALPHABETS[rest[5:6]], rest[6:7] == b"c"
-    return make_series(
+    series = make_series(
         prefix, rest[start:counter], first, last, alphabet, checked=checked, tail=rest[SHAPE_BYTES:start]
     )
+    normal(f"{prefix}/".encode() + series.member(0))
+    str(series)  # head and tail are text each
+    return series
 
 
 def shape_end(rest: bytes) -> int:

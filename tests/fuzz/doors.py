@@ -16,6 +16,7 @@ from protocol.records import encode_values
 from protocol.runs import read_run, read_single
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from registry.delegations import SystemBatch
 from registry.feeding import Poll
 from registry.intake import read_write
 from registry.rights import Rights, challenge_bytes, permits
@@ -123,6 +124,9 @@ def judge_registry(data: bytes) -> None:
         answer = writer.answer(message)
         if isinstance(answer, Batch):
             _check_batch(answer, message)
+            check_response(message, answer.response(store.apply(answer.writes, 3)))
+            before = store.counts()
+        elif isinstance(answer, SystemBatch):  # of series and rules
             check_response(message, answer.response(store.apply(answer.writes, 3)))
             before = store.counts()
         elif isinstance(answer, Poll):

@@ -19,6 +19,7 @@ from tests.vectors.actors import (
     NOW,
     NOW_MS,
     SECONDARY_CHAIN,
+    SUSPENDED_BODY,
     VALUES,
     WITHDRAWN_BODY,
     answered,
@@ -71,9 +72,23 @@ def test_withdrawn() -> None:
         answer.require()
 
 
+def test_suspended() -> None:
+    answer = read_unproven_answer(IDENTIFIER, 105, SUSPENDED_BODY)
+    assert (answer.found, answer.status, answer.values) == (False, Status.SUSPENDED, ())
+    assert answer.ttl == 300
+    with pytest.raises(Refused) as caught:
+        answer.require()
+    assert caught.value.status is Status.SUSPENDED
+
+
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
+        (105, BODY),
+        (105, WITHDRAWN_BODY),
+        (105, None),
+        (101, SUSPENDED_BODY),
+        (0, SUSPENDED_BODY),
         (0, None),
         (0, 5),
         (0, (BODY,)),

@@ -229,7 +229,7 @@ class SeriesIndex:
     @staticmethod
     def _series(key: bytes) -> Series:
         prefix, _, rest = key[NUMBER_BYTES:].partition(b"/")
-        return read_series(prefix.decode(), rest)
+        return read_series(prefix, rest)
 
 
 class SeriesWork(ABC):
@@ -276,7 +276,7 @@ class SeriesWork(ABC):
             series_row = self._row(prefix) or self._new_row(prefix)
             series_row.changes += 1
             if after != before:
-                counted = read_series(prefix.decode(), rest)
+                counted = read_series(prefix, rest)
                 number = series_row.number.to_bytes(NUMBER_BYTES, "big")
                 own = sum(1 for _ in self._series.records_in(counted, number))
                 series_row.active += (after - before) * (counted.count - own)
