@@ -38,11 +38,10 @@ class Members:
     """The bodies of a series' members. ``kept`` is the series' own: version, state and time are those of every member
     that has no record of its own. Raises :class:`~protocol.errors.RecordError` where its values cannot be filled in."""
 
-    __slots__ = ("_counter", "_public", "_whole", "series", "state", "version")
+    __slots__ = ("_counter", "_public", "_whole", "series", "state")
 
     def __init__(self, series: Series, kept: Head) -> None:
         self.series = series
-        self.version = kept.version
         self.state = kept.state
         values = check_values(kept.values) if kept.state is not State.WITHDRAWN else []
         begin = encode_body(kept.version, kept.state, kept.time, b"")

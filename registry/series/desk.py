@@ -92,7 +92,7 @@ class SeriesDesk:
         series = series_of(write.identifier)
         if outcome.status is Status.TOO_LARGE:
             return _refusal(Refused(TOO_MANY_SHAPES, outcome.status, series=str(series), limit=MAX_SHAPES))
-        other = self._store.stands(series)
+        other = self._store.in_the_way_of(series)
         return _refusal(Refused(STANDS, outcome.status, series=str(series), other=other or "?"))
 
     def _list(self, rid: int, arguments: tuple[object, ...]) -> bytes:

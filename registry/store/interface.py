@@ -113,7 +113,7 @@ class Reader(Protocol):
         """The highest delegated prefix at or above ``prefix`` (normal form); None where none is."""
         ...
 
-    def stands(self, series: Series) -> str | None:
+    def in_the_way_of(self, series: Series) -> str | None:
         """What stands in the way of registering a series: the pattern of one that has a member in common with it, or a
         member that has a record of its own; None where nothing does."""
         ...

@@ -75,7 +75,7 @@ class MemoryStore:
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates else None
 
-    def stands(self, series: Series) -> str | None:
+    def in_the_way_of(self, series: Series) -> str | None:
         patterns = (str(one) for one in self._series.values() if one.meets(series))
         return next(patterns, None) or next((one.decode() for one in self._records_in(series)), None)
 
@@ -222,7 +222,7 @@ class MemoryStore:
         shapes = {one.shape for one in self._series.values() if one.prefix == series.prefix} | {series.shape}
         if len(shapes) > MAX_SHAPES:
             return Status.TOO_LARGE
-        return None if self.stands(series) is None else Status.EXISTS
+        return None if self.in_the_way_of(series) is None else Status.EXISTS
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

@@ -107,7 +107,7 @@ class CopyingWork(SeriesWork):
             there, given = split_body(self._codec.whole(before)).version, split_body(body).version
             if there > given:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
-        self._tell(row, key, None if before is None else before[-1] != WITHDRAWN, not withdrawn)
+        self._recount(row, key, before, not withdrawn)
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=restricted, withdrawn=withdrawn))
 
     def _copy_range(self, part: Part, bounds: tuple[bytes, bytes], *, is_open: bool) -> None:
@@ -167,7 +167,7 @@ class CopyingWork(SeriesWork):
             for _ in range(ABANDONED_AT_ONCE):
                 if not more:
                     break
-                self._tell(row, records.key(), records.value()[-1] != WITHDRAWN, None)
+                self._recount(row, records.key(), records.value(), None)
                 row.changes -= 1
                 records.delete()
                 # Behind the last record there is nothing to stand on.

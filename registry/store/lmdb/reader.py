@@ -166,11 +166,11 @@ class LmdbReader:
             return None
         return find_cut(self.find, prefix)
 
-    def stands(self, series: Series) -> str | None:
+    def in_the_way_of(self, series: Series) -> str | None:
         with engine_errors(self._path):
             self._begun()
             number = self._number_of(series.prefix.encode())
-            return None if number is None else self._series.stands(series, number)
+            return None if number is None else self._series.in_the_way_of(series, number)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []

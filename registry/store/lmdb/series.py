@@ -17,6 +17,7 @@ from protocol.members import Members
 from protocol.records import Head, split_body
 from protocol.series import DECIMAL, Series, check_digit
 from protocol.status import Status
+from registry.store.lmdb.codec import WITHDRAWN
 from registry.store.lmdb.layout import NUMBER_BYTES, PrefixRow, Tables
 from registry.store.series import MAX_SHAPES, SERIES, is_series, read_series, series_of, shape_end
 
@@ -117,7 +118,7 @@ class SeriesIndex:
             if stored is None:
                 bodies[at] = self.public(keys[at])
 
-    def stands(self, series: Series, number: bytes) -> str | None:
+    def in_the_way_of(self, series: Series, number: bytes) -> str | None:
         """What stands in the way of registering a series: the pattern of one that has a member in common with it, or
         a member that has a record. ``number`` is that of its prefix."""
         for base in self._bases(number):
@@ -155,14 +156,14 @@ class SeriesIndex:
                 return True
         return False
 
-    def is_replaced(self, key: bytes) -> bool | None:
+    def is_replaced(self, key: bytes) -> bool:
         """Whether a changed key is that of a series which members may have been read of: it has changed since it was
         registered."""
         assert self._txn is not None
         if not self.any or not key.startswith(self._number):
             return False
         stored = self._txn.get(key, db=self._tables.records)
-        return stored is None or split_body(self._whole(key, stored)).version > 1
+        return stored is None or self._kept(key, stored).version > 1
 
     def _bases(self, number: bytes) -> list[bytes]:
         """What the keys of a prefix's series begin with, shape by shape."""
@@ -218,13 +219,16 @@ class SeriesIndex:
         first, last = (stem[:NUMBER_BYTES] + series.member(n) for n in (0, series.count - 1))
         if first[: shape.end] > stem:
             return None
-        members = Members(series, split_body(self._whole(key, stored)))
+        members = Members(series, self._kept(key, stored))
         if self._known >= MAX_KNOWN:
             self.forget()
         else:
             self._known += 1
             shape.remember(first[: shape.end], last[: shape.end], members)
         return members
+
+    def _kept(self, key: bytes, stored: bytes) -> Head:
+        return split_body(self._whole(b"/".join((SERIES, key[NUMBER_BYTES:])), stored))
 
     @staticmethod
     def _series(key: bytes) -> Series:
@@ -260,26 +264,26 @@ class SeriesWork(ABC):
         body = series.whole(key) if series.any else None
         return None if body is None else split_body(body)
 
-    def _tell(self, row: PrefixRow, key: bytes, before: bool | None, after: bool | None) -> None:
-        """Bring the counts up to date where a record becomes, or ceases to be, active; None: there is no record. Where
-        there is none, a series may speak."""
-        if before is None or after is None:
-            series = self._series
-            members = series.members(key) if series.any else None
-            spoken_for = members is not None and members.active
-            before = spoken_for if before is None else before
-            after = spoken_for if after is None else after
-        row.active += after - before
+    def _recount(self, row: PrefixRow, key: bytes, before: bytes | None, shown: bool | None) -> None:
+        """Bring the counts up to date where a record is put in place of a stored one (None: there is none), or is taken
+        away (``shown`` is None). Where there is none, a series may speak."""
+        series = self._series
+        members = series.members(key) if series.any and (before is None or shown is None) else None
+        spoken_for = members is not None and members.active
+        was_shown = spoken_for if before is None else before[-1] != WITHDRAWN
+        is_shown = spoken_for if shown is None else shown
+        change = is_shown - was_shown
+        row.active += change
         if row is self._rows.get(SERIES):
             self._series_known.forget()
             prefix, _, rest = key[NUMBER_BYTES:].partition(b"/")
             series_row = self._row(prefix) or self._new_row(prefix)
             series_row.changes += 1
-            if after != before:
+            if change:
                 counted = read_series(prefix, rest)
                 number = series_row.number.to_bytes(NUMBER_BYTES, "big")
                 own = sum(1 for _ in self._series.records_in(counted, number))
-                series_row.active += (after - before) * (counted.count - own)
+                series_row.active += change * (counted.count - own)
 
     def _refusal(self, identifier: bytes) -> Status | None:
         """Why a series may not be registered, where this is the identifier of one: something stands in its way, or its
@@ -293,7 +297,7 @@ class SeriesWork(ABC):
         number, index = row.number.to_bytes(NUMBER_BYTES, "big"), self._series
         if not index.has_room(series, number):
             return Status.TOO_LARGE
-        return None if index.stands(series, number) is None else Status.EXISTS
+        return None if index.in_the_way_of(series, number) is None else Status.EXISTS
 
     def _series_between(self, row: PrefixRow, first: bytes, last: bytes) -> bool:
         """Whether members of a series may stand from key to key, or these are themselves series: then each record is

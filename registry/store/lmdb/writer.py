@@ -120,9 +120,9 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.cut(prefix)
 
-    def stands(self, series: Series) -> str | None:
+    def in_the_way_of(self, series: Series) -> str | None:
         with self._snapshot() as reader:
-            return reader.stands(series)
+            return reader.in_the_way_of(series)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         with self._snapshot() as reader:
@@ -271,7 +271,7 @@ class _Work(CopyingWork):
             row = self._new_row(prefix)
             key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix
         shown = becomes_shown(write, current)
-        self._tell(row, key, None if stored is None else current is not None and current.state is State.ACTIVE, shown)
+        self._recount(row, key, stored, shown)
         row.changes += 1
         self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=not shown))
         return outcome, key

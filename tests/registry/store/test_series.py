@@ -154,7 +154,7 @@ def test_suspended_and_resumed(store: Store) -> None:
 def test_what_stands_in_the_way_of_a_series(store: Store, pattern: str, stands: str | None) -> None:
     register(store, "88.118/A{00..19}")
     store.apply([put("88.118/on5"), put("88.118/42"), withdraw("88.118/42")], 10)
-    assert store.stands(parse_series(pattern)) == stands
+    assert store.in_the_way_of(parse_series(pattern)) == stands
     expected = changed(1) if stands is None else Outcome(Status.EXISTS, 0, changed=False)
     assert store.apply([series(pattern)], 20) == [expected]
 
