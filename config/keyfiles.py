@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgpack
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from config.load import toml_string
 from config.settings import Settings
+
+_OTHERS: Final = stat.S_IRWXO
+"""What a secret key's mode must not have: rights for those who are neither its owner nor of its group."""
 
 
 class BadKeyFile(Exception):
@@ -81,9 +85,9 @@ def _unwritable(path: Path, error: OSError) -> BadKeyFile:
 
 
 def read_secret(path: Path) -> bytes:
-    """The 32 bytes of a secret key. Raises :class:`BadKeyFile`."""
+    """The 32 bytes of a secret key, which only its owner and group may be able to read. Raises :class:`BadKeyFile`."""
     try:
-        pem = path.read_bytes()
+        pem, mode = path.read_bytes(), path.stat().st_mode
         key = load_pem_private_key(pem, password=None)
     except OSError as error:
         raise BadKeyFile(
@@ -99,6 +103,12 @@ def read_secret(path: Path) -> bytes:
     if not isinstance(key, Ed25519PrivateKey):
         raise BadKeyFile(
             f"{path} holds a key of another kind; Ed25519 is needed", f"{path} 中的密钥类型不符，需要 Ed25519"
+        )
+    if mode & _OTHERS:
+        raise BadKeyFile(
+            f"the key file {path} is open to every user of this machine; close it (chmod 600), and replace the key "
+            "where others may have read it",
+            f"本机任何用户都能访问密钥文件 {path}；请收紧权限（chmod 600），若可能已被他人读取，请更换密钥",
         )
     return key.private_bytes_raw()
 

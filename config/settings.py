@@ -107,6 +107,13 @@ class StatisticsSettings(msgspec.Struct, kw_only=True):
     industries: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class EnterpriseSettings(msgspec.Struct, kw_only=True):
+    """[enterprises]: the prefixes that are given to enterprises below the zone, in order."""
+
+    first_number: Annotated[int, msgspec.Meta(ge=0)] = 1
+    digits: Annotated[int, msgspec.Meta(ge=1, le=18)] = 5
+
+
 class LogSettings(msgspec.Struct, kw_only=True):
     """[log]: what is said on standard error."""
 
@@ -124,6 +131,7 @@ class Settings(msgspec.Struct, kw_only=True):
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
     zones: list[ZoneSettings] = msgspec.field(default_factory=list)
     statistics: StatisticsSettings = msgspec.field(default_factory=StatisticsSettings)
+    enterprises: EnterpriseSettings = msgspec.field(default_factory=EnterpriseSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     directory: str = "."
     file: str = ""

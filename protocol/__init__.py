@@ -8,7 +8,11 @@ come in as arguments, values and bytes go out. Read in this order:
 ``limits``       every bound a stranger can run into, with unit and reason
 ``identifiers``  ``88.118.32001/P0000000123456``: checking and normal form
 ``records``      values, records and their canonical bytes
+``kept``         records as a store keeps them: with values, or with data that follow a template
 ``computed``     data that is made of the identifier: ``https://example.com/p/{suffix}``
+``patterns``     what an item's data may look like, decided in linear time
+``templates``    what the records of a prefix consist of, said once
+``templated``    records that follow a template: checked, and expanded for an answer
 ``series``       one registration for a run of identifiers: patterns, members, overlaps
 ``members``      what the members of a series answer
 ``signatures``   signature algorithms by number, keys and key ids

@@ -9,12 +9,11 @@ from protocol.errors import MessageError, Rule
 from protocol.identifiers import parse
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_TTL_SECONDS
 from protocol.messages import refusal
-from protocol.records import Record, State, Value, decode_body
+from protocol.records import NOT_SHOWN, Record, State, Value, decode_body
 from protocol.status import Status
 from protocol.trust import Proof
 
 _LAST_WORDS: Final = frozenset((Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.SUSPENDED))
-_NOT_SHOWN: Final = {Status.WITHDRAWN: State.WITHDRAWN, Status.SUSPENDED: State.SUSPENDED}
 _ANSWERS: Final = _LAST_WORDS | {Status.STALE}
 
 BAD_PAYLOAD: Final = Rule(
@@ -24,10 +23,10 @@ BAD_PAYLOAD: Final = Rule(
 
 @dataclass(frozen=True, slots=True)
 class UnprovenAnswer:
-    """What somebody said about an identifier. ``record`` is there when it is registered, and with no values
-    when it was withdrawn or is suspended; ``ttl`` is for how many seconds the answer may be remembered. An answer that
-    a recursive node gave out of its cache has an ``age`` in seconds, and is ``stale`` where no server of the zone could
-    be asked anew."""
+    """What somebody said about an identifier. ``record`` is there when it is registered, and with no values when it was
+    withdrawn or is suspended, but not where its whole prefix is suspended or closed; ``ttl`` is for how many seconds
+    the answer may be remembered. An answer that a recursive node gave out of its cache has an ``age`` in seconds, and
+    is ``stale`` where no server of the zone could be asked anew."""
 
     identifier: str
     status: Status
@@ -88,8 +87,10 @@ def read_unproven_answer(identifier: bytes, status: int, payload: object) -> Unp
             return UnprovenAnswer(text, Status.NOT_FOUND, None, ttl)
         case ((Status.WITHDRAWN | Status.SUSPENDED), bytes(body)):
             said, record = Status.named(status), decode_body(body)
-            if record.state is _NOT_SHOWN[said] and not record.values:
+            if NOT_SHOWN.get(record.state) is said and not record.values:
                 return UnprovenAnswer(text, said, record, ABSENT_TTL_SECONDS)
+        case ((Status.WITHDRAWN | Status.SUSPENDED), None):  # the whole prefix
+            return UnprovenAnswer(text, Status.named(status), None, ABSENT_TTL_SECONDS)
         case Status.STALE, (int(said), last, int(age)) if said in _LAST_WORDS and age >= 0:
             return replace(read_unproven_answer(identifier, said, last), age=age, stale=True)
     if status in _ANSWERS:

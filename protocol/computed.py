@@ -85,38 +85,39 @@ class ComputedText:
         a path: letters, digits, ``-._~`` and ``/`` as they are, any other byte as ``%`` and two hexadecimal digits.
         Raises :class:`RecordError`."""
         self.text = text
-        self._quoted = url
         pieces = _pieces(text)
         self.pieces: Final = tuple(pieces)
         self.fields: Final = tuple(piece for piece in pieces if isinstance(piece, Field))
+        self._quoted = frozenset(map(int, self.fields)) if url else frozenset()
         if Field.COUNTER in self.fields and not series:
             raise RecordError(NO_COUNTER)
         if len(self.fields) > MAX_FIELDS:
             raise RecordError(TOO_MANY_FIELDS, count=len(self.fields), limit=MAX_FIELDS)
-        # The join takes its parts out of one tuple: first the fields, behind them the literals.
-        self._literals: tuple[bytes, ...] = ()
+        # The join takes its parts out of one list: first the fields, behind them the literals.
+        self._literals: list[bytes] = []
         places: list[int] = []
         for piece in pieces:
             if isinstance(piece, bytes):
                 places.append(len(Field) + len(self._literals))
-                self._literals += (piece,)
+                self._literals.append(piece)
             else:
                 places.append(int(piece))
-        self._literals += (b"",)  # so that there are two places at least, for which itemgetter gives a tuple
+        self._literals.append(b"")  # so that there are two places at least, for which itemgetter gives a tuple
         empty = len(Field) + len(self._literals) - 1
         self._pick = itemgetter(*places, empty, empty)
 
     def fill(self, identifier: bytes, prefix: bytes, suffix: bytes, counter: bytes = b"") -> bytes:
         """The data for an identifier in normal form, given with its parts in UTF-8."""
-        parts = (identifier, prefix, suffix, counter)
-        if self._quoted:
-            parts = (quoted(identifier), quoted(prefix), quoted(suffix), counter)
+        parts = [identifier, prefix, suffix, counter]
+        for field in self._quoted:
+            parts[field] = quoted(parts[field])
         return b"".join(self._pick(parts + self._literals))
 
 
 def quoted(part: bytes) -> bytes:
     """A part of an identifier as it is written in the path of an address."""
-    return quote_from_bytes(part).encode()
+    # Serial numbers, the usual suffixes, have nothing to escape.
+    return part if part.isalnum() else quote_from_bytes(part).encode()
 
 
 def _pieces(text: str) -> list[bytes | Field]:

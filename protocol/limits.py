@@ -26,6 +26,9 @@ MAX_PREFIX_BYTES: Final = 64
 MAX_VALUES: Final = 1_000
 """Values in one record. Handle records in the field have below 50."""
 
+MAX_INDEX: Final = 0xFFFF_FFFF
+"""The greatest index of a value: an unsigned 32-bit integer in the Handle System (RFC 3651, section 3.1)."""
+
 MAX_TYPE_CHARACTERS: Final = 128
 """Characters in a value's type: the limit of the nodes in the field."""
 
@@ -35,6 +38,9 @@ MAX_DATA_BYTES: Final = 16_384
 MAX_RECORD_BYTES: Final = 32_768
 """Bytes of an encoded record. Bounds what one small question can make a node send."""
 
+MAX_READERS: Final = 64
+"""Names in one value's list of readers: a group stands for more."""
+
 MAX_TTL_SECONDS: Final = 172_800
 """Two days: clients in the field cap there."""
 
@@ -43,6 +49,20 @@ DEFAULT_TTL_SECONDS: Final = 86_400
 
 ABSENT_TTL_SECONDS: Final = 300
 """How long an absence may be remembered. Short, because registration is what follows (compare RFC 2308)."""
+
+# Templates -------------------------------------------------------------------------------------------
+
+MAX_TEMPLATE_VERSION: Final = 999_999
+"""Versions of a prefix's template: six digits in its name."""
+
+MAX_TEMPLATE_BYTES: Final = MAX_DATA_BYTES
+"""Bytes of an encoded template: it is kept as one value of a record."""
+
+MAX_TEMPLATE_ITEMS: Final = 200
+"""Items of a template. Those in the field have below 50."""
+
+MAX_PATTERN_CHARACTERS: Final = 256
+"""Characters of an item's pattern."""
 
 # Messages --------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgpack
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST
 from protocol.status import Status
 
 MAX_RID: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -77,6 +78,8 @@ class Op(IntEnum):
     STATUS = 6
     SUCCESSION = 7
     TRACE = 8
+    AS_OF = 9
+    HISTORY = 10
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18
@@ -90,6 +93,7 @@ class Op(IntEnum):
     REQUEST = 26
     REQUESTS = 27
     VOUCHED = 28
+    SEARCH = 29
     SERIES = 32
     SERIES_OF = 33
     RULE = 34
@@ -99,9 +103,11 @@ class Op(IntEnum):
     PROVE_REPORTER = 41
     REPORT = 42
     STATISTICS = 43
+    TEMPLATE = 44
+    TEMPLATES = 45
 
 
-_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE})
+_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE, Op.AS_OF, Op.HISTORY})
 _REGISTRYS: Final = frozenset(op for op in Op if op >= Op.AUTHENTICATE)
 
 
@@ -162,6 +168,11 @@ def read_request(message: object) -> tuple[int, int, tuple[object, ...]]:
         if type(op) is int and type(rid) is int and 0 <= rid <= MAX_RID:
             return op, rid, tuple(arguments)
     raise MessageError(NOT_A_REQUEST)
+
+
+def is_page(cursor: bytes | None, limit: int) -> bool:
+    """Whether a page of a list may be asked for so: ``limit`` is no boolean, which Python takes for an integer."""
+    return type(limit) is int and 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
 
 
 def unknown_to_registry(op: int) -> MessageError:

@@ -195,7 +195,7 @@ def answer_chain_to(
 
 def _hello(facts: NodeFacts, rid: int, arguments: tuple[object, ...]) -> bytes:
     match arguments:
-        case (int(version), *_) if len(arguments) <= 2:
+        case (int(version), *_) if type(version) is int and len(arguments) <= 2:
             pass
         case _:
             raise MessageError(BAD_ARGUMENTS, operation="hello", reason="expected [0, rid, version, flags]")

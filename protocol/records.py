@@ -5,12 +5,14 @@ places, so that nothing is encoded again between disk and client::
 
     body   = [version, state, time, values]      MessagePack array of 4
     values = [value, ...]                        in the order they were registered
-    value  = [index, type, data, ttl, permissions, timestamp]
+    value  = [index, type, data, ttl, permissions, timestamp, readers]
 
 ``version`` counts the changes of this record from 1. ``state`` is 0 (active), 1 (withdrawn) or 2 (suspended). ``time``
 is when the registry accepted this version, in seconds since 1970 UTC. In a value, ``data`` is binary and trailing
 elements that have their default are left out: ``ttl`` 86,400 s, ``permissions`` 0b1110, ``timestamp`` the record's
-``time`` (written as 0). The value model is the Handle System's (RFC 3651, section 3.1).
+``time`` (written as 0), ``readers`` none. The value model is the Handle System's (RFC 3651, section 3.1), but for
+``readers``: those who may read a value that is not for everybody, each an identity or a group by its identifier, a
+prefix for every identity named below it, or ``*`` for whoever proves to be somebody.
 
 Encoders write the shortest MessagePack form of everything, so that equal content has equal bytes; a decoder
 takes any form that MessagePack allows.
@@ -18,16 +20,19 @@ takes any form that MessagePack allows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from protocol.errors import RecordError, Rule
+from protocol.errors import IdentifierError, RecordError, Rule
+from protocol.identifiers import covers, normal_prefix_text, normal_text
 from protocol.limits import (
     DEFAULT_TTL_SECONDS,
     MAX_DATA_BYTES,
+    MAX_IDENTIFIER_BYTES,
+    MAX_READERS,
     MAX_RECORD_BYTES,
     MAX_TTL_SECONDS,
     MAX_TYPE_CHARACTERS,
@@ -53,6 +58,12 @@ TOO_LARGE: Final = _rule(
     "the record has {length} bytes; at most {limit} are allowed",
     "记录长度为 {length} 字节，超过上限 {limit} 字节",
 )
+BAD_READER: Final = _rule(
+    "bad-reader",
+    "the value with index {index} names '{reader}' as a reader; a reader is an identity or group (an identifier), a "
+    "prefix, or *, in normal form and once",
+    "索引为 {index} 的值的可读者“{reader}”不合法：应为规范形式的身份或身份组标识、前缀或 *，且不重复",
+)
 
 
 class State(IntEnum):
@@ -64,6 +75,10 @@ class State(IntEnum):
     """Kept with its values, and not shown until it is resumed."""
 
 
+NOT_SHOWN: Final = {State.WITHDRAWN: Status.WITHDRAWN, State.SUSPENDED: Status.SUSPENDED}
+"""What is answered for a record that is not shown, by its state."""
+
+
 class Permission(IntEnum):
     """Permission bits of a value (RFC 3651, section 3.1)."""
 
@@ -73,6 +88,9 @@ class Permission(IntEnum):
     ADMIN_READ = 8
 
 
+ANYBODY: Final = "*"
+"""The reader that stands for whoever proves to be somebody."""
+
 DEFAULT_PERMISSIONS: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE | Permission.PUBLIC_READ
 
 
@@ -80,7 +98,7 @@ class Value(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """One value of a record.
 
     ``index`` is unique within the record, 1 to 4,294,967,295; ``ttl`` is in seconds, ``timestamp`` in seconds since
-    1970 UTC, 0 for the record's own time.
+    1970 UTC, 0 for the record's own time; ``readers`` are names in normal form.
     """
 
     index: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
@@ -89,6 +107,10 @@ class Value(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] = DEFAULT_TTL_SECONDS
     permissions: Annotated[int, msgspec.Meta(ge=0, le=15)] = DEFAULT_PERMISSIONS
     timestamp: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)] = 0
+    readers: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDENTIFIER_BYTES)], ...],
+        msgspec.Meta(max_length=MAX_READERS),
+    ] = ()
 
     @property
     def text(self) -> str:
@@ -98,7 +120,7 @@ class Value(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     @property
     def public(self) -> bool:
         """Whether anybody may read it."""
-        return bool(self.permissions & Permission.PUBLIC_READ)
+        return bool(self.permissions & Permission.PUBLIC_READ) and not self.readers
 
 
 class Record(NamedTuple):
@@ -179,27 +201,34 @@ def check_values(encoded: bytes) -> list[Value]:
         raise RecordError(TOO_MANY_VALUES, count=len(values), limit=MAX_VALUES)
     if len({value.index for value in values}) != len(values):
         raise RecordError(SAME_INDEX, index=_first_repeated(values))
+    for value in values:
+        if value.readers:
+            _check_readers(value)
     return values
 
 
-def permissions_by_index(encoded: bytes) -> dict[int, int]:
-    """The same check, with the permissions of each value by its index as its result: for batches of records that
-    are not alike."""
+def are_public(encoded: bytes) -> bool:
+    """The same check, and whether everybody may read all of them: for batches of records that are not alike."""
     if len(encoded) > MAX_RECORD_BYTES:
         raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     try:
         values = _decode_values(encoded)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise RecordError(MALFORMED, reason=str(error)) from None
-    permissions = {value.index: value.permissions for value in values}
-    if not 0 < len(permissions) == len(values) <= MAX_VALUES:
+    public = {value.index: value.permissions & 2 and not value.readers for value in values}
+    if not 0 < len(public) == len(values) <= MAX_VALUES:
         check_values(encoded)  # raises, and says why
-    return permissions
+    if all(public.values()):
+        return True
+    for value in values:
+        if value.readers:
+            _check_readers(value)
+    return False
 
 
 def decode_values_of_all(encoded: Sequence[bytes], mark: bytes) -> list[tuple[Value, ...]]:
     """The values of many records, decoded by one call: where nothing is wrong, the cheapest way to look at a batch.
-    Indexes may repeat; all else is checked as :func:`check_values` does.
+    Indexes may repeat, and readers be any text; all else is checked as :func:`check_values` does.
 
     ``mark`` is 16 bytes that nobody who made a record could know. It stands behind every record, and only where each
     record is exactly one array do all the marks come out at their places: none runs into the next unseen. Raises
@@ -258,9 +287,42 @@ def public_body(body: bytes) -> bytes:
     return encode_body(record.version, record.state, record.time, _encode(public))
 
 
-def without_defaults(value: Value) -> tuple[int | str | bytes, ...]:
+def may_read(value: Value, reader: str | None, is_in: Callable[[str, str], bool]) -> bool:
+    """Whether a value may be shown to ``reader``, an identity's name (None: nobody has proven anything). ``is_in`` says
+    whether an identity is in a group, both by their identifiers; False for what is no group."""
+    if value.public:
+        return True
+    if reader is None:
+        return False
+    for one in value.readers:
+        if one in (ANYBODY, reader):
+            return True
+        if "/" not in one:
+            if covers(one, reader.partition("/")[0]):
+                return True
+        elif is_in(reader, one):
+            return True
+    return False
+
+
+def _check_readers(value: Value) -> None:
+    """Raise :class:`RecordError` for a reader that is none, or is there twice."""
+    seen: set[str] = set()
+    for reader in value.readers:
+        try:
+            normal = normal_text(reader).decode() if "/" in reader else normal_prefix_text(reader)
+        except IdentifierError:
+            normal = ""
+        if (normal != reader and reader != ANYBODY) or reader in seen:
+            raise RecordError(BAD_READER, index=value.index, reader=reader)
+        seen.add(reader)
+
+
+def without_defaults(value: Value) -> tuple[int | str | bytes | tuple[str, ...], ...]:
     """The value's elements up to the last that differs from its default."""
     whole = (value.index, value.type, value.data, value.ttl, value.permissions, value.timestamp)
+    if value.readers:
+        return (*whole, value.readers)
     if value.timestamp:
         return whole
     if value.permissions != DEFAULT_PERMISSIONS:

@@ -24,7 +24,7 @@ from protocol.limits import CLOCK_TOLERANCE_MS, MAX_MESSAGE_BYTES
 from protocol.messages import Op, read_request, read_response
 from protocol.seals import leaf, read_seal
 from protocol.status import Status
-from protocol.trust import CLOCK, Verifier
+from protocol.trust import CLOCK_AHEAD, Verifier
 
 MALFORMED: Final = Rule(
     "relay.malformed",
@@ -41,8 +41,9 @@ OTHER_QUESTION: Final = Rule(
 TOO_OLD: Final = Rule(
     "relay.too-old",
     Status.NOT_VERIFIED,
-    "the answer is {age} s old and was to be used for {ttl} s; at most {stale} s more are permitted",
-    "应答已有 {age} 秒，有效期为 {ttl} 秒，最多允许再延长 {stale} 秒",
+    "the answer is {age} s old and was to be used for {ttl} s; at most {stale} s more are permitted. Either it was "
+    "kept for too long, or this machine's clock is ahead",
+    "应答已有 {age} 秒，有效期为 {ttl} 秒，最多允许再延长 {stale} 秒：应答被保留过久，或本机时钟偏快",
 )
 
 
@@ -73,7 +74,7 @@ def read_relayed(
         shown, wanted = asked.decode("utf-8", "replace"), identifier.decode("utf-8", "replace")
         raise NotVerified(OTHER_QUESTION, found=shown, asked=wanted)
     if seal.time > now_ms + CLOCK_TOLERANCE_MS:
-        raise NotVerified(CLOCK, seconds=(seal.time - now_ms) // 1000, limit=CLOCK_TOLERANCE_MS // 1000)
+        raise NotVerified(CLOCK_AHEAD, seconds=(seal.time - now_ms) // 1000, limit=CLOCK_TOLERANCE_MS // 1000)
     proof = verifier.check_then(seal, leaf(evidence.request, evidence.response))
     answer = read_answer(asked, response.status, response.payload, proof)
     age = max(0, now_ms - seal.time)

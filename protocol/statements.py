@@ -23,6 +23,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
+from protocol import address
 from protocol.errors import MessageError, NotVerified, Rule
 from protocol.limits import MAX_PREFIX_BYTES, MAX_STATEMENT_BYTES
 from protocol.signatures import PublicKey, SigningKey
@@ -113,6 +114,11 @@ class Delegation:
     not_after: int
     keys: tuple[PublicKey, ...]
     addresses: tuple[Address, ...]
+
+    @property
+    def servers(self) -> tuple[address.Address, ...]:
+        """Where the zone is asked over TCP. Those that want TLS are left out: no client of ours has it yet."""
+        return tuple(address.Address(one.host, one.tcp_port) for one in self.addresses if one.tcp_port and not one.tls)
 
     def sign(self, parent_key: SigningKey) -> bytes:
         """The signed statement."""

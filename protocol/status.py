@@ -57,7 +57,9 @@ class Status(IntEnum):
         "the zone's servers are down; this is what they last said",
         "区域服务器不可用，此为其最近一次应答",
     )
-    SUSPENDED = 105, 403, Exit.NOT_FOUND, "the identifier is suspended", "标识已暂停"
+    SUSPENDED = 105, 403, Exit.NOT_FOUND, "the identifier is suspended", "标识已停用"
+
+    FORGOTTEN = 106, 410, Exit.NOT_FOUND, "what it was then is not kept any more", "当时的内容已不再保存"
 
     CONFLICT = 200, 409, Exit.CONFLICT, "the record has another version", "记录版本不一致"
     EXISTS = 201, 409, Exit.CONFLICT, "registered already, with other content", "标识已存在且内容不同"
@@ -88,6 +90,7 @@ class Status(IntEnum):
 
     NOT_AUTHENTICATED = 400, 401, Exit.NOT_PERMITTED, "prove a key first", "请先完成身份认证"
     NOT_PERMITTED = 401, 403, Exit.NOT_PERMITTED, "the key may not do this", "密钥无此权限"
+    TOO_MANY_ATTEMPTS = 402, 429, Exit.NOT_PERMITTED, "too many wrong attempts; wait", "错误尝试过多，请稍候"
 
     INTERNAL = 500, 500, Exit.INTERNAL, "the node failed", "节点内部错误"
     OVERLOADED = 501, 503, Exit.UNREACHABLE, "the node has too much to do; try later", "节点繁忙，请稍后再试"

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from protocol.address import Address
 from protocol.errors import NotVerified, Rule
 from protocol.identifiers import covers, normal_zone_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_CHAIN, MAX_KNOWN_DELEGATIONS, MAX_ONLINE_KEYS
@@ -78,11 +79,17 @@ UNKNOWN_KEY: Final = _rule(
     "the seal names an online key, {key_id}, that no chain vouches for",
     ("签章所用的在线密钥 {key_id} 没有信任链担保"),
 )
-CLOCK: Final = _rule(
-    "clock",
-    "the seal's time and this machine's clock differ by {seconds} s; at most {limit} s are allowed. "
-    "Either the answer is an old one, or a clock is wrong",
-    "签章时间与本机时钟相差 {seconds} 秒，超过允许的 {limit} 秒：应答可能是旧的，或时钟有误",
+CLOCK_BEHIND: Final = _rule(
+    "clock-behind",
+    "the seal's time is {seconds} s behind this machine's clock; at most {limit} s are allowed. Either the answer is "
+    "an old one, or the node's clock is behind, or this machine's is ahead",
+    "签章时间比本机时钟落后 {seconds} 秒，超过允许的 {limit} 秒：应答可能是旧的，或节点时钟偏慢，或本机时钟偏快",
+)
+CLOCK_AHEAD: Final = _rule(
+    "clock-ahead",
+    "the seal's time is {seconds} s ahead of this machine's clock; at most {limit} s are allowed. Either the node's "
+    "clock is ahead, or this machine's is behind",
+    "签章时间比本机时钟超前 {seconds} 秒，超过允许的 {limit} 秒：节点时钟偏快，或本机时钟偏慢",
 )
 BAD_PATH: Final = _rule(
     "bad-path", "the seal's path does not fit its place in the tree", "签章的路径与其在树中的位置不符"
@@ -144,6 +151,11 @@ class Zone:
     not_before: int
     not_after: int
     delegations: tuple[Delegation, ...]
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """Where the zone is asked over TCP; nothing for that of the anchor, of which one has to know."""
+        return self.delegations[-1].servers if self.delegations else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +247,10 @@ class Verifier:
 
     def check(self, seal: Seal, leaf: bytes, now_ms: int) -> Proof:
         """Verify a live seal over a bundle's leaf hash: rules 5 to 7. Raises :class:`NotVerified`."""
-        difference = abs(seal.time - now_ms)
-        if difference > self._tolerance_ms:
-            raise NotVerified(CLOCK, seconds=difference // 1000, limit=self._tolerance_ms // 1000)
+        ahead = seal.time - now_ms
+        if abs(ahead) > self._tolerance_ms:
+            rule = CLOCK_AHEAD if ahead > 0 else CLOCK_BEHIND
+            raise NotVerified(rule, seconds=abs(ahead) // 1000, limit=self._tolerance_ms // 1000)
         return self.check_then(seal, leaf)
 
     def check_then(self, seal: Seal, leaf: bytes) -> Proof:

@@ -3,7 +3,7 @@ delete, suspend and resume."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from config.places import language
@@ -12,8 +12,10 @@ from protocol.identifiers import normal_text
 from protocol.records import State
 from protocol.series import is_pattern, parse_series
 from protocol.status import Status
-from registry.client import RegistryClient, WriteResult
-from registry.store.writes import Write
+from registry.client import RegistryClient
+from registry.replies import WriteResult
+from registry.store.writes import ABSENT, Write
+from registry.templates.client import TemplateClient
 
 NOT_THERE: Final = Rule(
     "command.not-there",
@@ -32,10 +34,33 @@ EXISTS: Final = Rule(
 )
 
 
+MakeValues = Callable[[TemplateClient], Awaitable[bytes]]
+"""Gives encoded values; asks the registry for the template that they follow."""
+
+
 def name_of(text: str) -> bytes:
     """The normal form of what a person has written: an identifier, or the pattern of a series. Raises
     :class:`~protocol.errors.IdentifierError`."""
     return str(parse_series(text)).encode() if is_pattern(text) else normal_text(text)
+
+
+async def register_by_hand(client: TemplateClient, name: bytes, make: MakeValues) -> AsyncIterator[str]:
+    """Register an identifier or a series; what became of it, for a person. Raises :class:`Refused`."""
+    async with client:
+        [result] = await _results(client, [Write(name, ABSENT, await make(client))])
+    yield _told(name.decode(), result)
+
+
+async def update_by_hand(
+    client: TemplateClient, name: bytes, make: MakeValues, version: int | None
+) -> AsyncIterator[str]:
+    """Replace the values of an identifier or a series that is registered, only at this version where one is given."""
+    async with client:
+        if version is None:
+            version = await _version(client, name.decode())
+        [result] = await _results(client, [Write(name, version, await make(client))])
+    _require_ok(name.decode(), result)
+    yield f"{name.decode()}  version {result.version}"
 
 
 async def write_by_hand(client: RegistryClient, writes: Sequence[Write]) -> AsyncIterator[str]:
@@ -44,22 +69,15 @@ async def write_by_hand(client: RegistryClient, writes: Sequence[Write]) -> Asyn
     async with client:
         results = await _results(client, writes)
     for write, result in zip(writes, results, strict=True):
-        name = write.identifier.decode()
-        if result.status is Status.EXISTS and result.reason is None:
-            raise Refused(EXISTS, result.status, identifier=name)
-        _require_ok(name, result)
-        note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
-        yield f"{name}  version {result.version}{note}"
+        yield _told(write.identifier.decode(), result)
 
 
-async def update_by_hand(client: RegistryClient, name: bytes, values: bytes, version: int | None) -> AsyncIterator[str]:
-    """Replace the values of an identifier or a series that is registered, only at this version where one is given."""
-    async with client:
-        if version is None:
-            version = await _version(client, name.decode())
-        [result] = await _results(client, [Write(name, version, values)])
-    _require_ok(name.decode(), result)
-    yield f"{name.decode()}  version {result.version}"
+def _told(name: str, result: WriteResult) -> str:
+    if result.status is Status.EXISTS and result.reason is None:
+        raise Refused(EXISTS, result.status, identifier=name)
+    _require_ok(name, result)
+    note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
+    return f"{name}  version {result.version}{note}"
 
 
 async def _results(client: RegistryClient, writes: Sequence[Write]) -> list[WriteResult]:

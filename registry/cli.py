@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO, TypeVar
+from typing import Annotated, Final, TextIO, TypeVar
 
+import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.keyfiles import read_anchor, read_writer_key
+from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
 from protocol.errors import Rule, SettingsError, render
 from protocol.identifiers import normal_prefix_text
+from protocol.kept import encode_data
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
-from registry.by_hand import name_of, update_by_hand, write_by_hand
-from registry.client import Kept, RegistryClient
-from registry.importing.account import PHASE_NAMES
-from registry.importing.account import Progress as Report
+from registry.by_hand import MakeValues, name_of, register_by_hand, update_by_hand, write_by_hand
+from registry.client import RegistryClient
+from registry.exporting import exported
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
+from registry.importing.progress_bar import ProgressBar
 from registry.importing.rules import INTERRUPTED
-from registry.store.writes import ABSENT, Write
+from registry.store.writes import Write
+from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
-from registry.value_options import read_values
+from registry.value_options import read_items, read_template_option, read_values
 
 ODD_URL: Final = Rule(
     "command.odd-url",
@@ -52,22 +53,6 @@ _INTERRUPTED: Final = 130
 
 _SHOWN_CHARACTERS: Final = 80
 
-Node = Annotated[
-    Path | None,
-    typer.Option(
-        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
-    ),
-]
-RegistryOption = Annotated[
-    str | None,
-    typer.Option("--registry", envvar="BIAOSHI_REGISTRY", help="Registry, host[:port]. Default 127.0.0.1:26411."),
-]
-AnchorOption = Annotated[
-    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
-]
-KeyOption = Annotated[
-    Path | None, typer.Option("--key", envvar="BIAOSHI_KEY", help="Secret key that may write. Default keys/writer.pem.")
-]
 Values = Annotated[
     list[str],
     typer.Option(
@@ -76,6 +61,14 @@ Values = Annotated[
 ]
 Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
 Client = TypeVar("Client", bound=RegistryClient)
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--template",
+        min=1,
+        help="The record follows this version of its prefix's template: -v ITEM=DATA. Times and rights are its own.",
+    ),
+]
 Restricted = Annotated[bool, typer.Option("--restricted", help="Values are not for the public.")]
 
 
@@ -99,9 +92,10 @@ def register(
         str,
         typer.Argument(help="The identifier, like 88.118.32001/P0001, or a series: 88.118.32001/B-{0001..9999}."),
     ],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
     key: KeyOption = None,
@@ -111,15 +105,17 @@ def register(
 
     注册一个标识或一个序列。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    write = Write(name_of(identifier), ABSENT, encoded_values(value, ttl, restricted))
-    print_all(write_by_hand(open_client(registry, anchor, key, node), [write]))
+    name = name_of(identifier)
+    values = _values(name, value, ttl, restricted, template)
+    print_all(register_by_hand(connect(registry, anchor, key, node), name, values))
 
 
 def update(
     identifier: Annotated[str, typer.Argument(help="A registered identifier or series.")],
-    value: Values,
+    value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
+    template: Version = None,
     if_version: Annotated[int | None, typer.Option(min=1, help="Only if the record has this version.")] = None,
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
@@ -130,8 +126,9 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    values = encoded_values(value, ttl, restricted)
-    print_all(update_by_hand(open_client(registry, anchor, key, node), name_of(identifier), values, if_version))
+    name = name_of(identifier)
+    values = _values(name, value, ttl, restricted, template)
+    print_all(update_by_hand(connect(registry, anchor, key, node), name, values, if_version))
 
 
 def delete(
@@ -146,7 +143,7 @@ def delete(
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
     writes = [Write(name_of(identifier), None, None) for identifier in identifiers]
-    print_all(write_by_hand(open_client(registry, anchor, key, node), writes))
+    print_all(write_by_hand(connect(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -158,6 +155,13 @@ def import_file(
         str | None, typer.Option(help="Header of the identifiers; usual names are known.")
     ] = None,
     prefix: Annotated[str | None, typer.Option(help="Put before identifiers that are bare suffixes.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="The records follow this version of the prefix's template (VERSION with --prefix, or PREFIX/VERSION); "
+            "columns are its items, by name or index."
+        ),
+    ] = None,
     update: Annotated[bool, typer.Option(help="Also replace what is registered with other content.")] = False,
     check: Annotated[bool, typer.Option(help="Only look for rows that would be refused; write nothing.")] = False,
     format_: Annotated[
@@ -191,10 +195,11 @@ def import_file(
         check_only=check,
         language="zh" if language() == "zh" else "en",
     )
-    client = None if check else open_client(registry, anchor, key, node)
+    wanted = None if template is None else read_template_option(template, prefix)
+    client = None if check and wanted is None else connect(registry, anchor, key, node)
     settle_collector()  # millions of small objects come and go, none of them in a cycle
     try:
-        summary = asyncio.run(_import(file, client, options, work, report))
+        summary = asyncio.run(_import(file, client, options, wanted, work, report))
     except KeyboardInterrupt:
         print(f"biaoshi: {render(INTERRUPTED.name, {}, options.language)}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
@@ -216,7 +221,7 @@ def export(
     以 NDJSON 格式按顺序导出某前缀的全部有效序列和记录（含受限值），可再次导入。
     """
     name = normal_prefix_text(prefix)
-    asyncio.run(_export(open_client(registry, anchor, key, node), name, out))
+    asyncio.run(_export(connect(registry, anchor, key, node), name, out))
 
 
 # What they do ---------------------------------------------------------------------------------------------
@@ -232,12 +237,32 @@ def print_all(lines: AsyncIterator[str]) -> None:
     asyncio.run(tell())
 
 
+def _values(name: bytes, texts: list[str], ttl: int, restricted: bool, template: int | None) -> MakeValues:
+    """What makes the values of a record or a series: of the options alone, or by a template, which the registry has."""
+    encoded = b"" if template is not None else encoded_values(texts, ttl, restricted)
+
+    async def make(client: TemplateClient) -> bytes:
+        if template is None:
+            return encoded
+        followed = await client.template(name.partition(b"/")[0].decode(), template)
+        return encode_data(template, read_items(texts, followed))
+
+    return make
+
+
 async def _import(
-    file: Path, client: RegistryClient | None, options: ImportOptions, work: Path | None, report: Path | None
+    file: Path,
+    client: TemplateClient | None,
+    options: ImportOptions,
+    wanted: tuple[str, int] | None,
+    work: Path | None,
+    report: Path | None,
 ) -> Summary:
     async with contextlib.AsyncExitStack() as stack:
         sink = await stack.enter_async_context(client) if client else None
-        bar = stack.enter_context(_ProgressBar(options.language))
+        if sink is not None and wanted is not None:
+            options = msgspec.structs.replace(options, template=await sink.template(*wanted))
+        bar = stack.enter_context(ProgressBar(options.language))
         return await run_import(
             file, sink, options, work_directory=work, report_path=report, progress=bar.show, notice=bar.say
         )
@@ -246,49 +271,9 @@ async def _import(
 async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None:
     async with client:
         with output_file(out) as file:
-            async for kept in client.records(prefix):
-                if kept.record.state is State.ACTIVE:
-                    file.write(json.dumps(_exported(kept), ensure_ascii=False) + "\n")
-
-
-class _ProgressBar:
-    """Shows an import's progress on standard error: a bar with rate and remaining time at a terminal, otherwise a
-    line now and then."""
-
-    def __init__(self, language: str) -> None:
-        self._names = PHASE_NAMES[language]
-        rows, self._refused = ("行", "拒绝 {:,}") if language == "zh" else ("rows", "{:,} refused")
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn(f"{{task.fields[rows]:,}} {rows}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-            TextColumn("{task.fields[refused]}"), console=Console(stderr=True),
-        )  # fmt: skip
-        self._task: Any = None
-        self._phase = ""
-
-    def __enter__(self) -> _ProgressBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def say(self, sentence: str) -> None:
-        """A sentence above the bar."""
-        self._progress.console.print(sentence, markup=False, highlight=False)
-
-    def show(self, report: Report) -> None:
-        """Bring the bar up to date."""
-        if report.phase != self._phase:
-            self._phase = report.phase
-            name = self._names.get(report.phase, report.phase)
-            self._task = self._progress.add_task(name, total=report.total or None, rows=0, rate="", refused="")
-        task = next(one for one in self._progress.tasks if one.id == self._task)
-        rate = f"{report.rows / task.elapsed:,.0f}/s" if task.elapsed and task.elapsed > 0.5 else ""
-        refused = self._refused.format(report.refused) if report.refused else ""
-        self._progress.update(
-            self._task, completed=report.done, total=report.total or None, rows=report.rows, rate=rate, refused=refused
-        )
+            async for entry in client.records(prefix):
+                if entry.record.state is State.ACTIVE:
+                    file.write(json.dumps(exported(entry), ensure_ascii=False) + "\n")
 
 
 _CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"
@@ -315,9 +300,9 @@ def _print_summary(summary: Summary, check: bool) -> None:
 # Arguments ------------------------------------------------------------------------------------------------
 
 
-def open_client(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> RegistryClient:
+def connect(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> TemplateClient:
     """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
-    return open_as(RegistryClient, registry, anchor, key, node)
+    return open_as(TemplateClient, registry, anchor, key, node)
 
 
 def open_as(
@@ -337,22 +322,6 @@ def encoded_values(texts: list[str], ttl: int, restricted: bool) -> bytes:
         if value.type == URL and not is_url(value.text):
             print(render(ODD_URL.name, {"text": value.text[:_SHOWN_CHARACTERS]}, language()), file=sys.stderr)
     return encoded
-
-
-def _exported(kept: Kept) -> dict[str, Any]:
-    values = []
-    for value in kept.record.values:
-        shown: dict[str, Any] = {"index": value.index, "type": value.type}
-        try:
-            shown["data"] = value.data.decode()
-        except UnicodeDecodeError:
-            shown["data_base64"] = base64.b64encode(value.data).decode()
-        if value.ttl != DEFAULT_TTL_SECONDS:
-            shown["ttl"] = value.ttl
-        if not value.public:
-            shown["permissions"] = value.permissions
-        values.append(shown)
-    return {"series" if kept.members else "identifier": kept.name, "values": values}
 
 
 @contextlib.contextmanager

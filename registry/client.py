@@ -10,27 +10,29 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
-from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable, render
+from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
+from protocol.kept import Kept, decode_kept
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
-from protocol.records import Record, State, decode_body
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
 from registry import delegations  # noqa: F401  whose rules say what was refused
 from registry.codes import asking_bytes
 from registry.feeding import read_page
+from registry.replies import BAD_REPLY, ListedRecord, WriteResult, read_listed, read_outcomes, read_result, write_item
 from registry.rights import challenge_bytes
 from registry.store.feed import FeedPage
-from registry.store.writes import RESUME, SUSPEND, Outcome, Write
+from registry.store.writes import Outcome, Write
 
 READ_BYTES: Final = 262_144
 
-_STATES: Final = {SUSPEND: int(State.SUSPENDED), RESUME: int(State.ACTIVE)}
+CONNECT_SECONDS: Final = 5.0
+"""How long a connection may take to open. TCP itself would go on for two minutes, asking ever more seldom: who follows
+a zone behind a broken line would find out up to a minute late that it is whole again."""
 
 NO_CONNECTION: Final = Rule(
     "registry.no-connection",
@@ -57,35 +59,6 @@ OTHER_ZONE: Final = Rule(
     "this registry speaks for the zone '{zone}', not for '{expected}'",
     "该注册服务代表的是区域“{zone}”，而不是“{expected}”",
 )
-BAD_REPLY: Final = Rule(
-    "registry.bad-reply",
-    Status.BAD_REQUEST,
-    "the registry's reply to {operation} has another shape than agreed",
-    "注册服务对 {operation} 的应答格式与约定不符",
-)
-
-
-class WriteResult(NamedTuple):
-    """What became of one write. ``reason`` has the rule and details of one that was not even tried."""
-
-    status: Status
-    version: int
-    changed: bool
-    reason: tuple[str, dict[str, str | int | float]] | None
-
-    def sentence(self, language: str = "en") -> str:
-        """What became of it, for a person."""
-        if self.reason:
-            return render(*self.reason, language)
-        return self.status.sentence(language)
-
-
-class Kept(NamedTuple):
-    """A record under its identifier, or what a series keeps for its ``members`` under its pattern (0: a record)."""
-
-    name: str
-    record: Record
-    members: int
 
 
 class RegistryClient:
@@ -121,10 +94,13 @@ class RegistryClient:
     async def __aenter__(self) -> Self:
         """Connect, verify the node, authenticate. Raises :class:`BiaoshiError`."""
         try:
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-        except OSError as error:
+            async with asyncio.timeout(min(CONNECT_SECONDS, self._timeout)):
+                self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        except OSError as error:  # TimeoutError is one
             server = f"{self._host}:{self._port}"
-            raise Unreachable(NO_CONNECTION, server=server, reason=error.strerror or str(error)) from error
+            raise Unreachable(
+                NO_CONNECTION, server=server, reason=error.strerror or str(error) or "no answer"
+            ) from error
         self._receiving = asyncio.create_task(self._receive())
         try:
             self.prefixes = await self._authenticate()
@@ -165,19 +141,19 @@ class RegistryClient:
         them, or nothing was done."""
         # The registry finds out by itself what is restricted: the last element of a write stays here.
         results = await self._write([write[:3] for write in writes])
-        outcomes = _read_outcomes(results)
+        outcomes = read_outcomes(results)
         if outcomes is None:  # some were refused: each is looked at
-            each = map(_read_result, results)
+            each = map(read_result, results)
             outcomes = [Outcome(result.status, result.version, result.changed) for result in each]
         return outcomes
 
     async def write_each(self, writes: Sequence[Write]) -> list[WriteResult]:
         """The same, with the reason for each that was refused."""
-        return [_read_result(result) for result in await self._write(list(map(_item, writes)))]
+        return [read_result(result) for result in await self._write(list(map(write_item, writes)))]
 
     async def write_series(self, writes: Sequence[Write]) -> list[WriteResult]:
         """The same for series: their patterns stand for identifiers."""
-        return [_read_result(result) for result in await self._write(list(map(_item, writes)), Op.SERIES)]
+        return [read_result(result) for result in await self._write(list(map(write_item, writes)), Op.SERIES)]
 
     async def _write(self, writes: Sequence[tuple[object, ...]], op: Op = Op.WRITE) -> tuple[object, ...]:
         results = (await self._ask(op, writes)).payload
@@ -185,31 +161,37 @@ class RegistryClient:
             raise MessageError(BAD_REPLY, operation="write")
         return results
 
-    async def fetch(self, identifiers: Sequence[bytes]) -> list[Record | None]:
-        """Whole records, restricted values included; None where there never was one."""
+    async def fetch(self, identifiers: Sequence[bytes]) -> list[Kept | None]:
+        """Whole records as they are kept, restricted values included; None where there never was one."""
         payload = (await self._ask(Op.FETCH, list(identifiers))).payload
         if not isinstance(payload, tuple):
             raise MessageError(BAD_REPLY, operation="fetch")
-        return [decode_body(body) if isinstance(body, bytes) else None for body in payload]
+        return [decode_kept(body) if isinstance(body, bytes) else None for body in payload]
 
-    def records(self, prefix: str) -> AsyncIterator[Kept]:
-        """All series and records of a prefix and those below it, the series first, withdrawn ones included."""
-        return self._kept(Op.RECORDS, prefix)
+    def records(self, prefix: str) -> AsyncIterator[ListedRecord]:
+        """All series and records of a prefix and those below it as they are kept, the series first, withdrawn ones
+        included."""
+        return self._pages(Op.RECORDS, prefix.encode())
 
-    def series(self, prefix: str) -> AsyncIterator[Kept]:
+    def series(self, prefix: str) -> AsyncIterator[ListedRecord]:
         """All series of a prefix and those below it; of a pattern this one, where it ever was registered."""
-        return self._kept(Op.SERIES_OF, prefix)
+        return self._pages(Op.SERIES_OF, prefix.encode())
 
-    async def _kept(self, op: Op, prefix: str) -> AsyncIterator[Kept]:
+    def search(self, prefix: str, item: int, data: bytes) -> AsyncIterator[ListedRecord]:
+        """The active records of just this prefix that have ``data`` in an indexed item of their template, as they are
+        kept."""
+        return self._pages(Op.SEARCH, prefix.encode(), item, data)
+
+    async def _pages(self, op: Op, *arguments: object) -> AsyncIterator[ListedRecord]:
         cursor: bytes | None = None
         while True:
-            payload = (await self._ask(op, prefix.encode(), cursor, MAX_LIST)).payload
+            payload = (await self._ask(op, *arguments, cursor, MAX_LIST)).payload
             match payload:
                 case (tuple(items), (None | bytes()) as next_cursor):
                     for item in items:
-                        yield _read_kept(item)
+                        yield read_listed(item)
                 case _:
-                    raise MessageError(BAD_REPLY, operation="records")
+                    raise MessageError(BAD_REPLY, operation=op.name.lower())
             if next_cursor is None:
                 return
             cursor = next_cursor
@@ -360,41 +342,3 @@ class RegistryClient:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(failure)
-
-
-def _read_result(result: object) -> WriteResult:
-    match result:
-        case (int(status), int(version), bool(changed)):
-            return WriteResult(Status.named(status), version, changed, None)
-        case (int(status), (bytes(), dict()) as reason, bool()):
-            error = refusal(status, reason)
-            return WriteResult(Status.named(status), 0, False, (error.rule.name, error.details))
-    raise MessageError(BAD_REPLY, operation="write")
-
-
-def _item(write: Write) -> tuple[object, ...]:
-    return *write[:2], _STATES.get(write.values or b"", write.values)
-
-
-def _read_kept(item: object) -> Kept:
-    match item:
-        case (bytes(name), bytes(body)):
-            return Kept(name.decode(), decode_body(body), 0)
-        case (bytes(name), bytes(body), int(members)) if members > 0:
-            return Kept(name.decode(), decode_body(body), members)
-    raise MessageError(BAD_REPLY, operation="records")
-
-
-_make_outcome: Final = partial(tuple.__new__, Outcome)  # what Outcome._make does, without its call
-
-
-def _read_outcomes(results: tuple[object, ...]) -> list[Outcome] | None:
-    """The outcomes of a batch in which every write was tried; None for any other."""
-    try:
-        statuses, versions, changed = zip(*results, strict=True)
-    except (TypeError, ValueError):
-        return None
-    if (set(map(type, statuses)), set(map(type, versions)), set(map(type, changed))) != ({int}, {int}, {bool}):
-        return None
-    named = {code: Status.named(code) for code in set(statuses)}
-    return list(map(_make_outcome, zip(map(named.__getitem__, statuses), versions, changed, strict=True)))

@@ -40,7 +40,8 @@ class Committer:
     """Writes batches to ``store`` on a thread of its own.
 
     ``call`` hands a function to the event loop from that thread (``loop.call_soon_threadsafe``); ``now`` is the clock
-    in seconds since 1970; ``news`` is called on the event loop once what a transaction wrote is durable.
+    in seconds since 1970; ``news`` is called on the event loop once what a transaction wrote is durable, ``failed``
+    where it could not be written.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Committer:
         call: Callable[[Callable[[], None]], object],
         now: Callable[[], int],
         news: Callable[[], None] = lambda: None,
+        failed: Callable[[StoreError], None] = lambda error: None,
     ) -> None:
         self._store = store
         self._call = call
         self._now = now
         self._news = news
+        self._failed = failed
         self._waiting: deque[_Batch | _Job] = deque()
         self._ready = threading.Condition()
         self._stopping = False
@@ -110,7 +113,11 @@ class Committer:
     def _deliver(self, finished: list[tuple[_Batch, list[Outcome] | StoreError]]) -> None:
         for batch, result in finished:
             batch.done(result)
-        self._news()
+        failure = finished[0][1]  # all of a transaction fail, or none
+        if isinstance(failure, StoreError):
+            self._failed(failure)
+        else:
+            self._news()
 
     def _commit(self, group: list[_Batch]) -> list[tuple[_Batch, list[Outcome] | StoreError]]:
         try:

@@ -14,11 +14,10 @@ from protocol.identifiers import normal_prefix
 from protocol.limits import (
     MAX_CODE_ATTEMPTS,
     MAX_CODE_HOURS,
-    MAX_CURSOR_BYTES,
     MAX_LIST,
     MAX_MESSAGE_BYTES,
 )
-from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
+from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response, is_page
 from protocol.signatures import PublicKey
 from protocol.statements import DelegationRequest, read_delegation, read_request
 from protocol.status import Status
@@ -177,14 +176,14 @@ class Delegations:
                 serial, contents = read_system(self._store.find(system_identifier(DELEGATIONS, child)))
                 found = [(child, serial, contents and contents["DELEGATION"])] if serial else []
                 return encode_response(rid, Status.OK, [found, None])
-            case (None, (None | bytes()) as cursor, int(limit)) if _is_page(cursor, limit):
+            case (None, (None | bytes()) as cursor, int(limit)) if is_page(cursor, limit):
                 return self._page(rid, DELEGATIONS, cursor, limit, _delegation_item)
         reason = f"expected [24, rid, prefix or nil, cursor or nil, limit up to {MAX_LIST}]"
         raise MessageError(BAD_ARGUMENTS, operation="delegations", reason=reason)
 
     def _requests(self, rid: int, arguments: tuple[object, ...]) -> Answer:
         match arguments:
-            case ((None | bytes()) as cursor, int(limit)) if _is_page(cursor, limit):
+            case ((None | bytes()) as cursor, int(limit)) if is_page(cursor, limit):
                 return self._page(rid, REQUESTS, cursor, limit, _request_item)
         reason = f"expected [27, rid, cursor or nil, limit up to {MAX_LIST}]"
         raise MessageError(BAD_ARGUMENTS, operation="requests", reason=reason)
@@ -246,10 +245,6 @@ def _delegation_item(entry: Entry) -> object:
 def _request_item(entry: Entry) -> object:
     _, contents = read_system(entry.body)
     return contents and contents["REQUEST"]
-
-
-def _is_page(cursor: bytes | None, limit: int) -> bool:
-    return 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
 
 
 def _text(raw: bytes) -> str:

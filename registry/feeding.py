@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -50,16 +51,19 @@ def read_question(arguments: tuple[object, ...]) -> Question:
 
 
 class Poll(NamedTuple):
-    """A question that may wait for news. ``follower`` is the name of the follower that asks, None for a writer."""
+    """A question that may wait for news. ``follower`` is the name of the follower that asks, None for a caller of whom
+    ``check`` raises once it may not ask any more: that may be so before there are news."""
 
     rid: int
     question: Question
     store: Reader
     follower: str | None
+    check: Callable[[], None] = lambda: None
 
     def response(self, *, final: bool) -> bytes | None:
         """The response; None where there is no news yet and it is not ``final``. Raises
         :class:`~protocol.errors.BiaoshiError`."""
+        self.check()
         question = self.question
         limit = question.limit
         while True:

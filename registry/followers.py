@@ -62,6 +62,9 @@ class _Follower:
         """Changes that it has on its disk; -1 while it has not said."""
         self.asked_at = float("-inf")
         self.polls = 0
+        self.level_at: float | None = None
+        """When it was last known to have all that there is, which is while it waits for news; until it has waited once,
+        when it was first heard of."""
 
 
 class Followers:
@@ -90,6 +93,8 @@ class Followers:
         follower = self._known[name]
         follower.asked_at = now
         follower.held = held  # less than before where it has lost its copy and begun anew
+        if follower.level_at is None:
+            follower.level_at = now
         while self._waiting and self._waiting[0].number <= held:
             self._settle(self._waiting.popleft(), None)
 
@@ -97,7 +102,7 @@ class Followers:
         """A question of a follower has begun to wait for news, or waits no more."""
         follower = self._known[name]
         follower.polls += difference
-        follower.asked_at = now
+        follower.asked_at = follower.level_at = now
 
     def check_there(self, now: float) -> None:
         """Whether a write may be carried out: a follower is there, and not too much waits for it. Raises
@@ -136,10 +141,18 @@ class Followers:
         least = min((one.held for one in self._known.values()), default=-1)
         return None if least < 0 else least
 
-    def status(self, changes: int) -> dict[str, object]:
-        """For STATUS: how many changes each follower is behind, -1 while it has not been heard of."""
-        behind = {one.name: changes - one.held if one.held >= 0 else -1 for one in self._known.values()}
-        return {f"behind_{name}": max(-1, number) for name, number in behind.items() if name in self._keys.values()}
+    def status(self, changes: int, now: float) -> dict[str, object]:
+        """For STATUS: how many changes each follower is behind, and for how many seconds; -1 while it has not been
+        heard of."""
+        shown: dict[str, object] = {}
+        for name in dict.fromkeys(self._keys.values()):
+            follower = self._known[name]
+            behind, seconds = -1, -1
+            if follower.held >= 0 and follower.level_at is not None:
+                behind = max(0, changes - follower.held)
+                seconds = int(now - follower.level_at) if behind else 0
+            shown |= {f"behind_{name}": behind, f"seconds_behind_{name}": seconds}
+        return shown
 
     def _settle(self, waiting: _Waiting, error: BiaoshiError | None) -> None:
         self._unconfirmed -= waiting.size

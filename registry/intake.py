@@ -15,11 +15,14 @@ from typing import Final, NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, RecordError, Refused
 from protocol.identifiers import normal
+from protocol.kept import any_templated, is_templated
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
-from protocol.records import State, check_values, decode_values_of_all, permissions_by_index
+from protocol.records import State, are_public, check_values, decode_values_of_all
 from protocol.referrals import Cut
 from protocol.status import Status
+from protocol.templates import Problems
+from registry.gate import Barrier
 from registry.rights import DELEGATED, OTHER_PREFIX, permits
 from registry.store.writes import RESUME, SUSPEND, Write
 
@@ -40,6 +43,15 @@ _COMPARES: Final = {int, type(None)}
 _first_byte: Final = itemgetter(0)
 _index_of: Final = attrgetter("index")
 _permissions_of: Final = attrgetter("permissions")
+_readers_of: Final = attrgetter("readers")
+
+REFUSALS_BYTES: Final = 256 << 10
+"""Bytes of sentences about items of records that break their template, in one answer: after so many it says only which
+records do."""
+
+CheckTemplated = Callable[[str, bytes], None]
+"""Checks values of the second form, below a prefix, against its template (``registry.templates.checking``). Raises
+:class:`BiaoshiError`."""
 
 _SWITCHES: Final = {State.SUSPENDED: SUSPEND, State.ACTIVE: RESUME}
 
@@ -59,36 +71,56 @@ class Intake(NamedTuple):
     refused: dict[int, object]
 
 
-def read_writes(items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]) -> Intake:
-    """Check the items of a write request from a key that may write below ``prefixes``. ``cut`` is a store's: where a
-    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn."""
+def read_writes(
+    items: Sequence[object],
+    prefixes: tuple[str, ...],
+    cut: Callable[[str], Cut | None],
+    barrier: Barrier,
+    check_templated: CheckTemplated,
+) -> Intake:
+    """Check the items of a write request from a caller who may write below ``prefixes``. ``cut`` is a store's: where a
+    prefix is delegated nobody would ever see what is registered here. What was there before may be withdrawn.
+    ``barrier`` gives the reason for which nobody may write below a prefix, as it is suspended, say."""
     if len(items) >= _LEAST_QUICK:
-        writes = _read_quickly(items, prefixes, cut)
+        writes = _read_quickly(items, prefixes, cut, barrier, check_templated)
         if writes is not None:
             return Intake(writes, {})
     intake = Intake([], {})
-    cut = cache(cut)  # one look for all items of a prefix
+    cut, barrier = cache(cut), cache(barrier)  # one look for all items of a prefix
+    room = REFUSALS_BYTES
     for i, item in enumerate(items):
         try:
             write = read_write(item)
             prefix = write.identifier.partition(b"/")[0].decode()
             if not permits(prefixes, prefix):
                 raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+            refused = barrier(prefix)
+            if refused is not None:
+                raise refused
             delegated = None if write.values is None else cut(prefix)
             if delegated is not None:
                 raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=delegated.child)
+            if write.values is not None and is_templated(write.values):
+                check_templated(prefix, write.values)
             intake.writes.append(write)
+        except Problems as error:
+            shown = error if room > 0 else error.shortened()
+            room -= len(str(error).encode()) + len(error.message("zh").encode())
+            intake.refused[i] = (int(error.status), failure_payload(shown), False)
         except BiaoshiError as error:
             intake.refused[i] = (int(error.status), failure_payload(error), False)
     return intake
 
 
 def read_write(item: object) -> Write:
-    """Check one item of a write request. Raises :class:`BiaoshiError` that says what is wrong with it."""
+    """Check one item of a write request. Values that follow a template are still to be checked against it. Raises
+    :class:`BiaoshiError` that says what is wrong with it."""
     raw, compare, values = read_item(item)
     identifier = normal(raw)
     if values is None:
         return Write(identifier, compare, None, restricted=False)
+    if is_templated(values):
+        return Write(identifier, compare, values, restricted=False)
     restricted = values in (SUSPEND, RESUME) or not all(value.public for value in check_values(values))
     return Write(identifier, compare, values, restricted)
 
@@ -114,7 +146,11 @@ def _is_compare(compare: int | None) -> bool:
 
 
 def _read_quickly(
-    items: Sequence[object], prefixes: tuple[str, ...], cut: Callable[[str], Cut | None]
+    items: Sequence[object],
+    prefixes: tuple[str, ...],
+    cut: Callable[[str], Cut | None],
+    barrier: Barrier,
+    check_templated: CheckTemplated,
 ) -> list[Write] | None:
     """The writes of a batch in which all is as usual; None where something is not, or is not allowed."""
     try:
@@ -132,10 +168,13 @@ def _read_quickly(
     if lines.count(b"\n") != len(identifiers) or _NORMAL_LINES.fullmatch(lines) is None:
         return None
     for prefix in map(bytes.decode, _prefixes(identifiers, lines)):
-        if not permits(prefixes, prefix) or cut(prefix) is not None:
+        if not permits(prefixes, prefix) or barrier(prefix) is not None or cut(prefix) is not None:
             return None
     try:
-        restricted = _restricted(values)
+        if any_templated(values):
+            restricted = list(map(partial(_restricted_or_templated, check_templated), identifiers, values))
+        else:
+            restricted = _restricted(values)
     except RecordError:
         return None
     return list(map(_make_write, zip(identifiers, compares, values, restricted, strict=True)))
@@ -158,8 +197,16 @@ def _restricted(values: Sequence[bytes]) -> list[bool]:
         if _are_plain(part, mark):
             restricted += [False] * len(part)
         else:
-            restricted += [not _ALL_PUBLIC.issuperset(permissions_by_index(encoded).values()) for encoded in part]
+            restricted += [not are_public(encoded) for encoded in part]
     return restricted
+
+
+def _restricted_or_templated(check_templated: CheckTemplated, identifier: bytes, values: bytes) -> bool:
+    """The same for one record, which may follow a template."""
+    if is_templated(values):
+        check_templated(identifier.partition(b"/")[0].decode(), values)
+        return False
+    return not are_public(values)
 
 
 def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:
@@ -170,6 +217,8 @@ def _are_plain(values: Sequence[bytes], mark: bytes) -> bool:
     columns = list(zip(*decode_values_of_all(values, mark), strict=True))
     indexes = {column[0].index for column in columns}
     return len(indexes) == len(columns) and all(
-        len(set(map(_index_of, column))) == 1 and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        len(set(map(_index_of, column))) == 1
+        and _ALL_PUBLIC.issuperset(map(_permissions_of, column))
+        and not any(map(_readers_of, column))
         for column in columns
     )

@@ -1,8 +1,12 @@
-"""Who may write: keys and the prefixes below which each may."""
+"""Who is calling: keys of the configuration, the zone's own, and those of identities.
+
+What a caller may do is for the table in :mod:`registry.permissions`. A key in ``[[registry.writers]]`` is a writer
+below its prefixes; where these are the whole zone, it is a node administrator, as the zone's own keys are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from protocol.errors import Refused, Rule
@@ -10,6 +14,12 @@ from protocol.identifiers import covers
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.followers import Followers
+from registry.permissions import Caller, Operation, Role
+
+WRITERS_OPERATIONS: Final = frozenset({
+    Operation.RECORD_READ, Operation.RECORD_WRITE, Operation.TEMPLATE_READ, Operation.TEMPLATE_CHANGE,
+})  # fmt: skip
+"""What a key of the configuration may do that is not for the whole zone: records, and what they consist of."""
 
 CHALLENGE_BYTES: Final = 32
 PROVE_CONTEXT: Final = b"biaoshi prove 1\x00"
@@ -19,8 +29,8 @@ COPY_CONTEXT: Final = b"biaoshi prove at copy 1\x00"
 UNKNOWN_KEY: Final = Rule(
     "rights.unknown-key",
     Status.NOT_PERMITTED,
-    "the key {key} may not write on this node; an operator adds it under [[registry.writers]]",
-    "密钥 {key} 无权在本节点写入，请由运维人员加入 [[registry.writers]]",
+    "the key {key} is not known on this node, or was revoked; an operator adds it under [[registry.writers]]",
+    "密钥 {key} 在本节点无权操作（未登记或已撤销），请由运维人员加入 [[registry.writers]]",
 )
 NO_PROOF: Final = Rule(
     "rights.no-proof",
@@ -46,6 +56,24 @@ DELEGATED: Final = Rule(
     "'{prefix}' is served by another node, since '{child}' is delegated: register it there, or revoke the delegation",
     "“{prefix}”由其他节点负责（“{child}”已授权）：请在该节点注册，或先撤销授权",
 )
+SUSPENDED: Final = Rule(
+    "rights.suspended",
+    Status.SUSPENDED,
+    "'{prefix}' is suspended, and nothing is written below it: {reason}",
+    "“{prefix}”已停用，不能写入：{reason}",
+)
+CLOSED: Final = Rule(
+    "rights.closed",
+    Status.WITHDRAWN,
+    "'{prefix}' is closed, and nothing is written below it",
+    "“{prefix}”已关闭，不能写入",
+)
+NOT_OPEN: Final = Rule(
+    "rights.not-open",
+    Status.NOT_PERMITTED,
+    "'{prefix}' is {stage}: nothing is written below it here; an administrator of the node hosts it first",
+    "“{prefix}”当前状态为 {stage}，不能在本节点写入；请由节点管理员先开通托管",
+)
 WHOLE_ZONE: Final = Rule(
     "rights.whole-zone",
     Status.NOT_PERMITTED,
@@ -67,37 +95,52 @@ WHOLE_ZONE_DELEGATES: Final = Rule(
 
 
 class Rights:
-    """The table of keys and prefixes. The zone's own keys may write all of it; ``followers`` may follow its feed, and
-    ``vouched`` are the zone's statements for the online keys of their nodes, by their names."""
+    """Callers by key. The zone's own keys may do everything in it; ``followers`` may follow its feed, and ``vouched``
+    are the zone's statements for the online keys of their nodes, by their names. ``identities`` gives the caller for
+    whom a key of an identity speaks, and ``barrier`` what stands in the way of writing below a prefix, whoever asks;
+    both know what was changed a moment ago."""
 
     def __init__(
         self,
         writers: Mapping[PublicKey, Iterable[str]],
-        zone: str = "",
+        zone: str,
         zone_keys: Iterable[PublicKey] = (),
         followers: Followers | None = None,
     ) -> None:
-        self._writers = {key: tuple(prefixes) for key, prefixes in writers.items()}
         self._zone = zone
+        self._writers = {key: _writer(key, tuple(prefixes), zone) for key, prefixes in writers.items()}
         self.followers = followers or Followers({})
         self.vouched: Mapping[str, bytes] = {}
         self.at_copy: frozenset[PublicKey] = frozenset()
         """Keys of the zone itself, where this is the door of a copy."""
+        self.identities: Callable[[PublicKey], Caller | None] = lambda _: None
+        self.barrier: Callable[[str], Refused | None] = lambda _: None
         self.take_up(zone_keys)
 
     def take_up(self, zone_keys: Iterable[PublicKey]) -> None:
         """Go by these keys of the zone from now on."""
-        self._prefixes = self._writers | dict.fromkeys(zone_keys, (self._zone,))
+        administrators = {key: _writer(key, (self._zone,), self._zone) for key in zone_keys}
+        self._callers = self._writers | administrators
 
-    def prefixes(self, key: PublicKey) -> tuple[str, ...]:
-        """The prefixes below which a key may write, none for one that may follow only. Raises :class:`Refused` for an
-        unknown one."""
-        prefixes = self._prefixes.get(key)
-        if prefixes is not None:
-            return prefixes
+    def is_configured(self, key: PublicKey) -> bool:
+        """Whether a key is one of the configuration, or of the zone."""
+        return key in self._callers or self.followers.name(key) is not None
+
+    def caller(self, key: PublicKey) -> Caller:
+        """Who speaks by a key, as of now; who may follow only has no role. Raises :class:`Refused` for an unknown one,
+        also one that was revoked."""
+        caller = self._callers.get(key) or self.identities(key)
+        if caller is not None:
+            return caller
         if self.followers.name(key) is None:
             raise Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(key))
-        return ()
+        return Caller(str(key), frozenset(), ())
+
+
+def _writer(key: PublicKey, prefixes: tuple[str, ...], zone: str) -> Caller:
+    if permits(prefixes, zone):
+        return Caller(str(key), frozenset({Role.NODE_ADMINISTRATOR}), prefixes)
+    return Caller(str(key), frozenset({Role.ENTERPRISE_ADMINISTRATOR}), prefixes, WRITERS_OPERATIONS)
 
 
 def permits(prefixes: tuple[str, ...], prefix: str) -> bool:

@@ -39,11 +39,14 @@ from protocol.node import NodeFacts, OwnKeys, own_keys
 from protocol.signatures import PublicKey
 from protocol.trust import TrustAnchor
 from protocol.turn import Turn
+from registry.accounts import Accounts
+from registry.audit.chain import Link
+from registry.audit.export import SignedHead, sign_head
 from registry.committer import Committer
 from registry.delegating import Parent
 from registry.delegations import Delegations
 from registry.doorway import Doorway
-from registry.followers import Followers
+from registry.followers import Followers, Settle
 from registry.following.asking import Asking
 from registry.pruning import FeedPruner
 from registry.putback import PutBack
@@ -53,6 +56,8 @@ from registry.statistics.starting import start_statistics
 from registry.store.lmdb.layout import check_there
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.recent import RecentCounts
+from registry.templates.checking import Checkers
+from registry.trouble import Trouble
 
 DRAIN_SECONDS: Final = 5.0
 """How long a stopping registry waits for clients to take what was answered."""
@@ -64,11 +69,17 @@ TICK_SECONDS: Final = 0.5
 """How often those are looked at who have waited long enough."""
 
 
+CHANGE_BYTES: Final = 1_024
+"""What a change of an enterprise or identity is taken for while it waits for a follower."""
+
+
 class OpenRegistry(NamedTuple):
-    """A registry that serves: the store that it writes, and how to have it take up renewed keys."""
+    """A registry that serves: the store that it writes, how to have it take up renewed keys, and its enterprises and
+    identities."""
 
     store: LmdbStore
     take_up: Callable[[OwnKeys], None]
+    accounts: Accounts
 
 
 async def serve(settings: Settings, port: int) -> None:
@@ -106,7 +117,13 @@ async def open_registry(
     loop = asyncio.get_running_loop()
     turn = Turn(own.key, loop.call_soon, lambda: time.time_ns() // 1_000_000, store.rest)
     threading.excepthook = _end_with_committer
-    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()), lambda: doorway.polls.news())
+    trouble = Trouble(log, time.monotonic)
+
+    def written() -> None:
+        trouble.over()
+        doorway.polls.news()
+
+    committer = Committer(store, loop.call_soon_threadsafe, lambda: int(time.time()), written, trouble.failed)
     facts = NodeFacts(settings.node.role, zone, software(), own.chain, own=own)
     writers = {
         PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]
@@ -120,6 +137,25 @@ async def open_registry(
     rights.vouched = read_vouched(settings)
     delegations = Delegations(store, Parent.of(zone, own), time.time)
     put_back = PutBack()
+
+    def check_writing() -> None:
+        put_back.check()
+        if followers.must_confirm:
+            followers.check_there(loop.time())
+
+    def confirm(settle: Settle) -> None:
+        if followers.must_confirm:
+            followers.wait(store.standing().end.number, CHANGE_BYTES, loop.time(), settle)
+        else:
+            settle(None)
+
+    def sign_log(end: Link) -> SignedHead:
+        return sign_head(zone, end, int(time.time()), turn.key, facts.chain)
+
+    accounts = Accounts(
+        store, zone, rights, committer.submit, time.time, sign_log, check=check_writing, confirm=confirm,
+        first=settings.enterprises.first_number, digits=settings.enterprises.digits,
+    )  # fmt: skip
     asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)
     await asking.first()
     started = time.monotonic()
@@ -132,10 +168,11 @@ async def open_registry(
             "role": facts.role, "zone": zone, "software": facts.software, "registered": sum(counts.active.values()),
             "prefixes": len(counts.active), "changes": counts.changes, "store_bytes": counts.bytes_used,
             "uptime_s": int(time.monotonic() - started), "worker": os.getpid(), **facts.status(int(time.time())),
-            **followers.status(counts.changes), **put_back.status(),
+            **followers.status(counts.changes, loop.time()), **put_back.status(),
         }  # fmt: skip
 
     period = settings.statistics.period
+    checkers = Checkers(store.find)
     reserved: dict[bytes, int] = {}
 
     def take_up(renewed: OwnKeys) -> None:
@@ -146,7 +183,7 @@ async def open_registry(
         delegations.parent = Parent.of(zone, renewed)
 
     def new_session() -> Session:
-        return Session(store, facts, rights, status, delegations, period=period, reserved=reserved)
+        return Session(store, facts, rights, status, delegations, period=period, checkers=checkers, reserved=reserved)
 
     doorway = Doorway(turn, store, committer.submit, new_session, followers, put_back, loop)
     host = settings.registry.host
@@ -159,11 +196,13 @@ async def open_registry(
         settings, zone, store, committer, lambda: (turn.key, facts.chain.online_keys[0]), log
     )
     try:
-        yield OpenRegistry(store, take_up)
+        accounts.journal.start()
+        yield OpenRegistry(store, take_up, accounts)
     finally:
         log.info("stopping", connections=len(doorway.open))
         server.close()
         doorway.close()
+        accounts.journal.stop()
         await stop_statistics()
         await asyncio.to_thread(committer.stop)
         await asyncio.sleep(0)  # what the committer has handed over comes first

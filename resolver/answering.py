@@ -21,7 +21,6 @@ from protocol.errors import BiaoshiError, IdentifierError, MessageError
 from protocol.identifiers import covers, normal, normal_prefix
 from protocol.limits import (
     ABSENT_TTL_SECONDS,
-    MAX_CURSOR_BYTES,
     MAX_LIST,
     MAX_MANY,
     MAX_MESSAGE_BYTES,
@@ -33,11 +32,12 @@ from protocol.messages import (
     encode_failure,
     encode_response,
     failure_payload,
+    is_page,
     read_request,
     unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
-from protocol.records import State, bare_body, public_body, split_body
+from protocol.records import NOT_SHOWN, State, bare_body, split_body
 from protocol.referrals import referral_payload
 from protocol.runs import Run
 from protocol.status import Status
@@ -45,6 +45,7 @@ from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Reader
 from registry.store.recent import RecentCounts
 from registry.store.series import Listed, list_page
+from resolver.looking_back import LookingBack
 
 PARTS: Final = 4
 """Parts of one response of :meth:`Answerer.run`: array head, echoed rid, status with the header of the body, body."""
@@ -137,6 +138,7 @@ class Answerer:
             Op.LIST: self._list,
             Op.CHAIN: self._chain,
             Op.STATUS: self._status,
+            **LookingBack(reader, self._elsewhere).operations,
         }
 
     def run(self, run: Run) -> list[bytes] | None:
@@ -273,20 +275,30 @@ class Answerer:
             wanted = normal(identifier)
         except IdentifierError as error:
             return int(error.status), failure_payload(error)
-        prefix = wanted.partition(b"/")[0].decode()
-        if not covers(self._facts.zone, prefix):
-            return int(Status.NOT_RESPONSIBLE), None
-        cut = self._reader.cut(prefix)
-        if cut is not None:
-            return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
+        elsewhere = self._elsewhere(wanted)
+        if elsewhere is not None:
+            return elsewhere
         body = self._reader.find(wanted)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
         head = split_body(body)
-        if head.state is State.ACTIVE:
-            return int(Status.OK), public_body(body)
-        status = Status.WITHDRAWN if head.state is State.WITHDRAWN else Status.SUSPENDED
-        return int(status), bare_body(head)
+        if head.state is not State.ACTIVE:
+            return int(NOT_SHOWN[head.state]), bare_body(head)
+        answered = self._reader.get(wanted)
+        return (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS) if answered is None else (int(Status.OK), answered)
+
+    def _elsewhere(self, identifier: bytes) -> tuple[int, object] | None:
+        """Status and payload where nobody is answered here about an identifier in normal form."""
+        prefix = identifier.partition(b"/")[0].decode()
+        if not covers(self._facts.zone, prefix):
+            return int(Status.NOT_RESPONSIBLE), None
+        closure = self._reader.closure(prefix)
+        if closure is not None:
+            return int(closure), None
+        cut = self._reader.cut(prefix)
+        if cut is not None:
+            return int(Status.REFERRAL), referral_payload(cut.statement, int(self._clock()))
+        return None
 
     # Everything else ------------------------------------------------------------------------------
 
@@ -294,28 +306,30 @@ class Answerer:
         if not self._facts.listing:
             return encode_response(rid, Status.NOT_PERMITTED, None)
         match arguments:
-            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if (
-                0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
-            ):
+            case (bytes(raw_prefix), (None | bytes()) as cursor, int(limit)) if is_page(cursor, limit):
                 prefix = normal_prefix(raw_prefix).decode()
             case _:
                 reason = f"expected [3, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="list", reason=reason)
         if not covers(self._facts.zone, prefix):
             return encode_response(rid, Status.NOT_RESPONSIBLE, None)
+        closure = self._reader.closure(prefix)
+        if closure is not None:
+            return encode_response(rid, closure, None)
         cut = self._reader.cut(prefix)
         if cut is not None:
             return encode_response(rid, Status.REFERRAL, referral_payload(cut.statement, int(self._clock())))
         page = list_page(self._reader, prefix, cursor, limit)
         active = [entry for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
-        names = [[one.name, one.members] if one.members else one.name for one in self._not_delegated(active)]
+        names = [[one.name, one.members] if one.members else one.name for one in self._answered_here(active)]
         return encode_response(rid, Status.OK, [names, page.cursor])
 
-    def _not_delegated(self, entries: list[Listed]) -> list[Listed]:
-        """Without those below a prefix that others answer for."""
+    def _answered_here(self, entries: list[Listed]) -> list[Listed]:
+        """Without those below a prefix that others answer for, or that is suspended or closed."""
         prefixes = {entry.name.partition("/")[0] for entry in entries}
-        cut = {prefix for prefix in prefixes if self._reader.cut(prefix) is not None}
-        return [one for one in entries if one.name.partition("/")[0] not in cut] if cut else entries
+        reader = self._reader
+        off = {one for one in prefixes if reader.cut(one) is not None or reader.closure(one) is not None}
+        return [one for one in entries if one.name.partition("/")[0] not in off] if off else entries
 
     def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         below = answer_chain_to(self._facts, rid, arguments, self._reader.cut, int(self._clock()))

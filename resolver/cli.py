@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
+from config.options import AnchorOption, AsJson, Node, Server
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
 from protocol.errors import IdentifierError, Refused, Rule, SettingsError, Unresolved, render
@@ -23,7 +24,8 @@ from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from resolver.client import Client, Unanswered, load_anchor
 from resolver.client.resolving import concerns_identifier
-from resolver.show import answer_json, answer_text, padded, trace_text, unanswered_json
+from resolver.moments import read_moment
+from resolver.show import answer_json, answer_text, padded, record_json, trace_text, unanswered_json, version_text
 
 CANNOT_READ: Final = Rule(
     "command.cannot-read", Status.SETTINGS, "{path} cannot be read: {reason}", "{path} 无法读取：{reason}"
@@ -38,33 +40,21 @@ BAD_LINE: Final = Rule(
     "第 {line} 行（{identifier}）：{sentence}",
 )
 
-Node = Annotated[
-    Path | None,
-    typer.Option(
-        "--node", envvar="BIAOSHI_NODE", help="Directory of a node on this machine: its address, anchor and keys."
-    ),
-]
-Server = Annotated[
-    str | None, typer.Option(envvar="BIAOSHI_SERVER", help="Resolver to ask, host[:port]. Default 127.0.0.1:26410.")
-]
-AnchorOption = Annotated[
-    Path | None, typer.Option("--anchor", envvar="BIAOSHI_ANCHOR", help="Trust anchor file. Default anchor.toml.")
-]
 NOTHING_MORE: Final[Mapping[str, str | int]] = MappingProxyType({})
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Put this module's commands into ``app``."""
     app.command(epilog=_RESOLVE_EXAMPLES)(resolve)
     app.command(epilog="Example: biaoshi verify pump.receipt --anchor anchor.toml")(verify)
+    app.command(epilog="Example: biaoshi history 88.118.32001/P0000000123456 --node ./node")(history)
     app.command("list", epilog="Example: biaoshi list 88.118.32001 --node ./node --limit 20")(list_identifiers)
 
 
 _RESOLVE_EXAMPLES = (
     "Examples: biaoshi resolve 88.118.32001/P0000000123456 --node ./node  |  "
     "biaoshi resolve ID --server 10.0.0.5 --anchor anchor.toml --json  |  "
-    "biaoshi resolve ID --receipt pump.receipt"
+    "biaoshi resolve ID --receipt pump.receipt  |  biaoshi resolve ID --as-of 2026-06-30"
 )
 
 
@@ -80,6 +70,10 @@ def resolve(
         bool, typer.Option(help="Show each step: who answered, from cache or not, time taken, what was verified.")
     ] = False,
     receipt: Annotated[Path | None, typer.Option(help="Keep a receipt of the one identifier in this file.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="What it was then: 2026-11-28 (at the end of that day), 2026-11-28T09:30:00, UTC or +08:00."),
+    ] = None,
     udp: Annotated[bool, typer.Option(help="Ask over UDP; what does not fit goes over TCP.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for each answer, repetitions included.")] = 5.0,
 ) -> None:
@@ -93,6 +87,12 @@ def resolve(
         raise typer.BadParameter("--receipt goes with one identifier")
     address = resolver_address(server, node)
     trust = load_anchor(anchor_path(anchor, node))
+    if as_of is not None:
+        if receipt is not None or trace or udp or identifiers == ["-"]:
+            raise typer.BadParameter("--as-of goes with identifiers, --json and --timeout")
+        if not asyncio.run(_resolve_as_of(address, trust, identifiers, read_moment(as_of), as_json, timeout)):
+            raise typer.Exit(Exit.NOT_FOUND)
+        return
     if identifiers == ["-"] and receipt is None:
         ended = asyncio.run(_resolve_lines(address, trust, as_json, trace, udp, timeout))
         if ended:
@@ -127,6 +127,39 @@ async def _resolve(
                 _print(answer, as_json)
                 found = found and answer.found
     return found
+
+
+async def _resolve_as_of(
+    address: str, anchor: TrustAnchor, identifiers: list[str], at: int, as_json: bool, timeout: float
+) -> bool:
+    found = True
+    async with Client(address, anchor=anchor, timeout=timeout) as client:
+        for identifier in identifiers:
+            answer = await client.resolve_as_of(identifier, at)
+            _print(answer, as_json)
+            found = found and answer.found
+    return found
+
+
+def history(
+    identifier: Annotated[str, typer.Argument(help="An identifier, registered or withdrawn.")],
+    server: Server = None,
+    anchor: AnchorOption = None,
+    node: Node = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the versions of a record that are kept, the newest first; each was verified.
+
+    显示某标识保存的各个版本，最新的在前，均已验证。
+    """
+    trust = load_anchor(anchor_path(anchor, node))
+    asyncio.run(_history(resolver_address(server, node), trust, identifier, as_json))
+
+
+async def _history(address: str, anchor: TrustAnchor, identifier: str, as_json: bool) -> None:
+    async with Client(address, anchor=anchor) as client, contextlib.aclosing(client.history(identifier)) as records:
+        async for record in records:
+            print(json.dumps(record_json(record), ensure_ascii=False) if as_json else version_text(record, language()))
 
 
 async def _resolve_lines(
@@ -262,9 +295,10 @@ def status(
 
 def _label(name: str) -> str:
     """What a line of the status is called that is not the same for all nodes."""
-    behind, _, follower = name.partition("_")
-    if language() == "zh" and behind == "behind":
-        return f"落后 {follower}"
+    if language() == "zh":
+        for behind, label in (("behind_", "落后"), ("seconds_behind_", "落后秒数")):
+            if name.startswith(behind):
+                return f"{label} {name.removeprefix(behind)}"
     return name.replace("_", " ")
 
 

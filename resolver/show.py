@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any, Final
 
 from protocol.answers import Answer
-from protocol.records import Record, Value
+from protocol.records import NOT_SHOWN, Record, State, Value
 from protocol.status import Status
 from protocol.trust import Proof, TrustAnchor
 from resolver.client.resolving import Unanswered
@@ -66,7 +66,7 @@ def answer_text(answer: Answer, language: str) -> str:
     zh = language == "zh"
     lines = [answer.identifier]
     if answer.status is Status.OK and answer.record is not None:
-        lines += [f"  {value.index:>5}  {padded(value.type, 10)} {_printable(value)}" for value in answer.record.values]
+        lines += map(_value_text, answer.record.values)
         since = _moment_ms(answer.record.time * 1000)
         version = answer.record.version
         lines.append(f"  版本 {version}，登记于 {since}" if zh else f"  version {version}, registered {since}")
@@ -134,6 +134,19 @@ def proof_text(proof: Proof, language: str) -> str:
     if language == "zh":
         return f"✔ 已验证：区域 {zone} 的节点 {node} 于 {sealed} 签章（在线密钥 {key}）"
     return f"✔ verified: sealed {sealed} by {node} of zone {zone} (online key {key})"
+
+
+def version_text(record: Record, language: str) -> str:
+    """A version of a record for a person."""
+    since = _moment_ms(record.time * 1000)
+    head = f"版本 {record.version}，{since}" if language == "zh" else f"version {record.version}, {since}"
+    if record.state is not State.ACTIVE:
+        return f"{head}: {NOT_SHOWN[record.state].sentence(language)}"
+    return "\n".join([head, *(_value_text(value) for value in record.values)])
+
+
+def _value_text(value: Value) -> str:
+    return f"  {value.index:>5}  {padded(value.type, 10)} {_printable(value)}"
 
 
 def _value_json(value: Value) -> dict[str, Any]:

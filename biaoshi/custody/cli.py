@@ -14,6 +14,7 @@ from biaoshi.custody.restoring import Restored, restore_from_directory, restore_
 from biaoshi.custody.vouching import check_zone, read_vouch_request, vouch, vouch_for_followers
 from config.keyfiles import read_anchor, read_secret, write_whole
 from config.load import load_settings
+from config.options import AnchorOption
 from config.places import language
 from config.settings import Settings
 from protocol.address import parse_address
@@ -24,7 +25,6 @@ from protocol.signatures import PublicKey, SigningKey
 from protocol.statements import read_online_key
 from protocol.status import Status
 from protocol.trust import TrustAnchor
-from registry.cli import AnchorOption
 from registry.following.identity import Identity, judge_statement
 
 CONFIG: Final = Path("biaoshi.toml")

@@ -27,6 +27,7 @@ from registry.following.asking import read_ends
 from registry.store.feed import DIVERGED, FeedPage, Position
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.searching import index_everything
 
 NOT_WHOLE: Final = Rule(
     "restore.not-whole",
@@ -122,6 +123,7 @@ async def _restore(
         await _copy_all(making, ask)
     with closing(LmdbStore(making)) as store:
         store.abandon()
+        index_everything(store)
         store.inherit((await ends()).seen)
         counts = store.counts()
     return Restored(counts.changes, sum(counts.active.values()), _put_in_place(settings, place, making))

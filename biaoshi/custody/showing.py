@@ -121,4 +121,5 @@ def followers_of(node: Path | None, anchor: Path | None) -> dict[str, str | int]
         status = asyncio.run(ask())
     except BiaoshiError:  # the resolver's answer is what was asked for
         return {}
-    return {name: value for name, value in status.items() if name.startswith("behind_") or name == "put_back"}
+    shown = ("behind_", "seconds_behind_", "put_back")
+    return {name: value for name, value in status.items() if name.startswith(shown)}

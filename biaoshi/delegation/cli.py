@@ -12,7 +12,6 @@ from typing import Annotated, Final
 import typer
 
 from biaoshi.delegation.child import (
-    address_text,
     fetch,
     is_taken_up,
     make_request,
@@ -21,8 +20,10 @@ from biaoshi.delegation.child import (
     trusted_anchor,
 )
 from biaoshi.delegation.parent import check_key, issued, renewal, renewed
+from biaoshi.delegation.show import delegation_text, moment, request_text
 from config.keyfiles import read_anchor, read_secret, read_writer_key, write_whole
 from config.load import load_settings, put_option, toml_string
+from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from config.places import anchor_path, key_path, language, registry_address
 from config.settings import Settings
 from protocol.address import parse_address
@@ -30,10 +31,9 @@ from protocol.errors import Refused, Rule, SettingsError
 from protocol.identifiers import normal_prefix_text
 from protocol.limits import DEFAULT_PORT, MAX_CODE_HOURS
 from protocol.signatures import SigningKey
-from protocol.statements import Delegation, DelegationRequest, read_delegation, read_request
+from protocol.statements import Delegation, read_delegation, read_request
 from protocol.status import Status
-from protocol.trust import ALWAYS, TrustAnchor
-from registry.cli import AnchorOption, KeyOption, Node, RegistryOption
+from protocol.trust import TrustAnchor
 from registry.client import RegistryClient
 from registry.codes import CODE_BYTES, code_key, format_code
 
@@ -57,6 +57,12 @@ NO_PARENT: Final = Rule(
     "where is the parent's registry? Give --parent HOST:PORT, or write it under [keys] parent",
     "上级注册服务在哪里？请用 --parent 主机:端口 指定，或写入 [keys] parent",
 )
+
+
+def add_commands(main: typer.Typer) -> None:
+    """Put this module's commands into ``main``."""
+    main.add_typer(app, name="delegate")
+
 
 app = typer.Typer(
     help="Delegate prefixes to other nodes, and be delegated. 向下级节点授权，或向上级申请授权。",
@@ -106,7 +112,7 @@ def request(
     path = out or Path(f"{settings.node.prefix}.request")
     write_whole(path, statement)
     print(path)
-    print(_request_text(read_request(statement)))
+    print(request_text(read_request(statement)))
 
 
 @app.command(epilog="Example: biaoshi delegate ask --parent 10.0.0.5 --anchor top.toml --code ABCD-EFGH-2345-IJKL "
@@ -134,7 +140,7 @@ def ask(
     _remember(settings, where)
     print("申请已提交，等待上级签发；签发后运行 biaoshi delegate fetch" if language() == "zh" else
           "the request waits for the parent's zone key; then: biaoshi delegate fetch")  # fmt: skip
-    print(_request_text(read_request(statement)))
+    print(request_text(read_request(statement)))
 
 
 async def _ask(parent: str, anchor: TrustAnchor, statement: bytes, code: SigningKey | None) -> None:
@@ -152,7 +158,7 @@ def fetch_chain(config: Config = CONFIG, parent: ParentOption = None, anchor: An
     where = _parent(settings, parent)
     found = asyncio.run(fetch(settings, where, anchor))
     _remember(settings, where)
-    print(*map(_delegation_text, found.zone.delegations), sep="\n")
+    print(*map(delegation_text, found.zone.delegations), sep="\n")
     if not found.changed:
         print("与现有授权相同" if language() == "zh" else "as it was")
     elif not asyncio.run(is_taken_up(settings, trusted_anchor(settings, None)[0])):
@@ -181,7 +187,7 @@ def code(
     """
     text = format_code(os.urandom(CODE_BYTES))
     until = asyncio.run(_code(_client(registry, anchor, key, node), normal_prefix_text(prefix), text, hours))
-    print(f"{text}  {'有效期至' if language() == 'zh' else 'until'} {_moment(until)}")
+    print(f"{text}  {'有效期至' if language() == 'zh' else 'until'} {moment(until)}")
 
 
 async def _code(client: RegistryClient, child: str, text: str, hours: int) -> int:
@@ -198,7 +204,7 @@ def requests(
     列出等待签发的申请。
     """
     for statement in asyncio.run(_requests(_client(registry, anchor, key, node))):
-        print(_request_text(read_request(statement)))
+        print(request_text(read_request(statement)))
 
 
 async def _requests(client: RegistryClient) -> list[bytes]:
@@ -230,7 +236,7 @@ def issue(
             raise SettingsError(CANNOT_READ, path=wanted, reason=error.strerror or str(error)) from None
     signer = _zone_key(zone_key, node)
     print(
-        _delegation_text(asyncio.run(_issue(_signing(registry, anchor, signer, node), statement, wanted, signer, days)))
+        delegation_text(asyncio.run(_issue(_signing(registry, anchor, signer, node), statement, wanted, signer, days)))
     )
 
 
@@ -270,7 +276,7 @@ def renew(
     signer = _zone_key(zone_key, node)
     child = normal_prefix_text(prefix) if prefix is not None else None
     for claim in asyncio.run(_renew(_signing(registry, anchor, signer, node), child, signer, days)):
-        print(_delegation_text(claim))
+        print(delegation_text(claim))
 
 
 async def _renew(client: RegistryClient, child: str | None, signer: SigningKey, days: float) -> list[Delegation]:
@@ -336,7 +342,7 @@ async def _list(client: RegistryClient) -> None:
                 print(f"{child}  {'序号' if language() == 'zh' else 'serial'} {serial}  "
                       f"{'已撤销' if language() == 'zh' else 'revoked'}")  # fmt: skip
             else:
-                print(_delegation_text(read_delegation(statement).claim))
+                print(delegation_text(read_delegation(statement).claim))
 
 
 # Arguments and text ---------------------------------------------------------------------------------------
@@ -375,26 +381,3 @@ def _signing(registry: str | None, anchor: Path | None, key: SigningKey, node: P
     """A connection that proves the zone's key, which may do everything."""
     host, port = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     return RegistryClient(host, port, anchor=TrustAnchor.parse(*read_anchor(anchor_path(anchor, node))), key=key)
-
-
-def _moment(seconds: int) -> str:
-    if seconds >= ALWAYS:
-        return "∞"
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(min(seconds, 253_402_300_799)))
-
-
-def _delegation_text(claim: Delegation) -> str:
-    zh = language() == "zh"
-    places = " ".join(address_text(address) for address in claim.addresses)
-    keys = " ".join(key.id.hex() for key in claim.keys)
-    serial, until, over = ("序号", "有效期至", "已过期") if zh else ("serial", "until", "over")
-    ended = f" ({over})" if claim.not_after < time.time() else ""
-    return f"{claim.child}  {serial} {claim.serial}  {until} {_moment(claim.not_after)}{ended}  {places}  {keys}"
-
-
-def _request_text(request: DelegationRequest) -> str:
-    made = "制作于" if language() == "zh" else "made"
-    lines = [f"{request.child}  {made} {_moment(request.made)}"]
-    lines += [f"  {key}" for key in request.keys]
-    lines += [f"  {address_text(address)}" for address in request.addresses]
-    return "\n".join(lines)

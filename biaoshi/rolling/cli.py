@@ -32,6 +32,13 @@ BAD_REPLY: Final = Rule(
 Config = Annotated[Path, typer.Option(help="The node's configuration file.")]
 CONFIG: Final = Path("biaoshi.toml")
 
+
+def add_commands(main: typer.Typer) -> None:
+    """Put this module's commands into ``main``."""
+    main.add_typer(zone_key, name="zone-key")
+    main.add_typer(anchor, name="anchor")
+
+
 zone_key = typer.Typer(
     help="Replace the key of a zone in steps. 分步更换区域密钥。",
     epilog="new; then 'biaoshi delegate ask' and 'fetch' (a trust anchor's zone: 'biaoshi anchor roll'); use; drop; "

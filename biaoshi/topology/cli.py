@@ -52,6 +52,12 @@ NOT_STOPPED: Final = Rule(
 _LOOK_SECONDS: Final = 0.05
 """Between two looks whether a province has stopped."""
 
+
+def add_commands(main: typer.Typer) -> None:
+    """Put this module's commands into ``main``."""
+    main.add_typer(app, name="topology")
+
+
 app = typer.Typer(
     help="A whole province in small on this machine: top, custody, secondary, enterprise and recursive nodes, on "
     "loopback. "

@@ -150,9 +150,10 @@ class CopyDoor:
             "registered": sum(counts.active.values()), "prefixes": len(counts.active), "changes": counts.changes,
             "store_bytes": counts.bytes_used, "uptime_s": int(time.monotonic() - self._begun), "worker": os.getpid(),
             **self._facts.status(int(time.time())), **progress.status(time.monotonic()),
-            **self._followers.status(counts.changes),
+            **self._followers.status(counts.changes, asyncio.get_running_loop().time()),
             "end": stands.end.cursor().hex(), "seen": stands.seen.cursor().hex(),
         }  # fmt: skip
-        shown.pop(f"behind_{OF_THE_ZONE}", None)
+        for name in (f"behind_{OF_THE_ZONE}", f"seconds_behind_{OF_THE_ZONE}"):
+            shown.pop(name, None)
         shown["concerns"] = " ".join([*str(shown["concerns"]).split(), *progress.concerns])
         return shown

@@ -9,10 +9,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from operator import attrgetter
 from typing import Final
 
+from protocol.kept import encode_data
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES
 from protocol.records import encode_plain_values
+from registry.importing.columns import Column, Plan
+from registry.importing.item_columns import FollowingRows
 from registry.importing.mapping import IdentifierReader, TableMapping
 
 _USUAL_BYTES: Final = 1_024
@@ -37,14 +41,18 @@ class BatchMapping:
         self._at = plan.identifier_position
         self._identifier = mapping.identifier
         self._closed = bool(plan.nameless) or not plan.columns
+        self._rows = None if plan.template is None else FollowingRows(plan.template)
+        columns = plan.columns if plan.template is None else sorted(plan.columns, key=attrgetter("index"))
         # The encoding of a row with empty data, cut where the sizes of the data stand.
-        empty = [encode_plain_values([(column.index, column.type, b"")]) for column in plan.columns]
-        heads = [one[1:-2] for one in empty]
-        whole = encode_plain_values([(column.index, column.type, b"") for column in plan.columns])
+        begin = len(_encode_empty([], plan))
+        heads = [_encode_empty([column], plan)[begin:-2] for column in columns]
+        whole = _encode_empty(columns, plan)
         announced = whole[: len(whole) - sum(len(head) + 2 for head in heads)]
         if heads:
             heads[0] = announced + heads[0]
-        self._columns = tuple(zip((column.position for column in plan.columns), heads, strict=True))
+        self._columns = tuple(
+            (column.position, column.index, head) for column, head in zip(columns, heads, strict=True)
+        )
 
     def elements(self, first: int, rows: Sequence[Sequence[str]]) -> list[bytes] | None:
         """The elements of ``rows``, numbered from ``first``; None where they are to be looked at one by one."""
@@ -56,7 +64,8 @@ class BatchMapping:
             return None
         parts: list[Iterable[bytes]] = [identifiers, map(_encode_row_number, range(first, first + len(rows)))]
         most = 0
-        for place, head in self._columns:
+        taken: list[tuple[int, list[bytes]]] = []
+        for place, index, head in self._columns:
             data = _encode_column(columns[place])
             if data is None:
                 return None
@@ -66,8 +75,18 @@ class BatchMapping:
                 return None
             most += len(head) + len(_SIZES[longest]) + longest
             parts += repeat(head), map(_SIZES.__getitem__, sizes), data
+            taken.append((index, data))
+        if self._rows is not None and not self._rows.fits(identifiers, taken):
+            return None
         # While all values together are below the limit of one, none is above it.
         return list(map(b"".join, zip(*parts))) if most <= MAX_DATA_BYTES else None  # noqa: B905  # heads have no end
+
+
+def _encode_empty(columns: Sequence[Column], plan: Plan) -> bytes:
+    """The values of a row whose cells are all empty."""
+    if plan.template is None:
+        return encode_plain_values([(column.index, column.type, b"") for column in columns])
+    return encode_data(plan.template.version, [(column.index, b"") for column in columns])
 
 
 def _identifiers(cells: Sequence[str], reader: IdentifierReader) -> list[bytes] | None:

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 from protocol.errors import IdentifierError, InvalidInput
 from protocol.identifiers import normal_prefix
 from protocol.limits import MAX_TYPE_CHARACTERS, MAX_VALUES
+from protocol.templates import Template
 from registry.importing import rules
+from registry.importing.item_columns import ItemFinder
 from registry.importing.options import ImportOptions
 from registry.importing.sources import tidy
 from registry.urls import URL
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     ignored: frozenset[str]
     nameless: tuple[int, ...]  # positions of columns without a name, which must be empty in every row
     prefix: bytes | None  # normal form
+    template: Template | None  # that the records follow
     unasked: tuple[str, ...]  # headers that nobody knows or has mapped, so that they became types themselves
 
     @property
@@ -66,8 +69,8 @@ class Plan(NamedTuple):
 
     @property
     def leads_somewhere(self) -> bool:
-        """Whether some column is a URL."""
-        return any(column.type == URL for column in self.columns)
+        """Whether some column is a URL, or the template may have one."""
+        return self.template is not None or any(column.type == URL for column in self.columns)
 
 
 class MappingError(InvalidInput):
@@ -111,10 +114,16 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
             problems.append(InvalidInput(rules.UNKNOWN_HEADER, header=name, headers=shown))
     columns: list[Column] = []
     unasked: list[str] = []
+    items = None if options.template is None else ItemFinder(options.template)
     declared = [name for name in wishes if name not in positions] if open_ended else []
     for name in [*positions, *declared]:
         wish = wishes.get(name)
         if not name or name == identifier or (wish is not None and not wish.type):
+            continue
+        if items is not None:
+            item = items.find(name, name if wish is None else wish.type, problems)
+            if item is not None:
+                columns.append(Column(positions.get(name, -1), name, item.name, item.index))
             continue
         index = len(columns) + 1 if wish is None or wish.index is None else wish.index
         type_ = ALIASES.get(_plain(name), name) if wish is None else wish.type
@@ -122,7 +131,9 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
             unasked.append(name)
         columns.append(Column(positions.get(name, -1), name, type_, index))
     _check_columns(columns, problems)
-    if not columns and not open_ended:
+    if items is not None and not open_ended:
+        problems += items.missing(column.index for column in columns)
+    if not columns and not open_ended and not (items and items.computes):
         problems.append(InvalidInput(rules.NO_VALUE_COLUMN))
     prefix = _read_prefix(options.prefix, problems)
     if problems:
@@ -130,7 +141,8 @@ def plan_columns(header: Iterable[str], options: ImportOptions, *, open_ended: b
     assert identifier is not None
     ignored = frozenset(name for name, wish in wishes.items() if not wish.type)
     nameless = tuple(position for position, name in enumerate(names) if not name)
-    return Plan(identifier, positions[identifier], tuple(columns), ignored, nameless, prefix, tuple(unasked))
+    where = positions[identifier]
+    return Plan(identifier, where, tuple(columns), ignored, nameless, prefix, options.template, tuple(unasked))
 
 
 def _plain(header: str) -> str:

@@ -17,6 +17,7 @@ from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_RECORD_BYT
 from protocol.records import TOO_LARGE, encode_plain_values
 from registry.importing import rules
 from registry.importing.columns import Plan
+from registry.importing.item_columns import FollowingRows
 from registry.importing.sources import CUT, DIGITS_LOST, ERROR_CELL, unusable
 from registry.urls import URL, count_odd
 
@@ -42,6 +43,7 @@ class TableMapping:
         self._encoding = encoding
         self._urls = [column.position for column in plan.columns if column.type == URL]
         self.identifier = IdentifierReader(plan, encoding)
+        self._encode = row_encoder(plan)
         self.convert = self._compile()
 
     convert: Callable[[Sequence[str]], tuple[bytes, bytes]]
@@ -66,7 +68,7 @@ class TableMapping:
         at = self.plan.identifier_position
         columns = tuple((column.index, column.type, column.position) for column in self.plan.columns)
         identify = self.identifier.quick
-        if self.plan.nameless:
+        if self.plan.nameless or self.plan.template:
             return careful
 
         def convert(cells: Sequence[str]) -> tuple[bytes, bytes]:
@@ -102,7 +104,7 @@ class TableMapping:
             cell = cells[column.position]
             if cell:
                 values.append((column.index, column.type, encode_cell(cell, column.header, self._encoding)))
-        return identifier, encode_row(values)
+        return identifier, self._encode(identifier, values)
 
 
 class IdentifierReader:
@@ -191,6 +193,11 @@ def encode_row(values: Sequence[tuple[int, str, bytes]]) -> bytes:
     if len(encoded) > MAX_RECORD_BYTES:
         raise RecordError(TOO_LARGE, length=len(encoded), limit=MAX_RECORD_BYTES)
     return encoded
+
+
+def row_encoder(plan: Plan) -> Callable[[bytes, Sequence[tuple[int, str, bytes]]], bytes]:
+    """What encodes the values of a row under its identifier, by the plan's template where it has one."""
+    return (lambda _, values: encode_row(values)) if plan.template is None else FollowingRows(plan.template).encode
 
 
 def plain(cell: str) -> str:

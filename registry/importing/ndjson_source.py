@@ -28,6 +28,8 @@ _SHOWN_BYTES: Final = 200
 VALUES: Final = "values"
 """The key whose list holds the values of a line in the whole shape."""
 
+TEMPLATE: Final = "template"
+"""The key beside it, with the version of the template that they follow."""
 SERIES: Final = "series"
 """The key whose text is the pattern of a series, in the whole shape in place of an identifier."""
 
@@ -89,20 +91,22 @@ class NdjsonSource:
 
     def _first_keys(self) -> tuple[str, ...]:
         found: tuple[str, ...] | None = None
-        for _, line in self.rows(lambda row, identifier, fault: None):
+        faults: list[InvalidInput] = []
+        for _, line in self.rows(lambda row, identifier, fault: faults.append(fault)):
             try:
                 row = decode_object(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 reason = str(error)
             else:
                 if not is_series_row(row):
-                    return tuple(key for key in row if key != VALUES or not isinstance(row[key], list))
+                    whole = {VALUES, TEMPLATE} if isinstance(row.get(VALUES), list) else set()
+                    return tuple(key for key in row if key not in whole)
                 found = (_IDENTIFIER,)
             if found is None and self._done > SAMPLE_BYTES:
                 raise InvalidInput(rules.NO_HEADER, path=str(self.path), reason=reason, reason_zh=reason)
         if found is not None:
             return found
-        raise no_text(self.path)
+        raise faults[0] if faults else no_text(self.path)
 
     def _shown(self, line: bytes) -> str:
         return line[:_SHOWN_BYTES].decode(self.encoding, "replace").strip()

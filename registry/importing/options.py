@@ -8,6 +8,7 @@ import msgspec
 
 from protocol.errors import InvalidInput
 from protocol.limits import MAX_WRITES
+from protocol.templates import Template
 from registry.importing import rules
 
 FORMATS: Final = ("csv", "ndjson", "xlsx")
@@ -23,6 +24,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     An interrupted import continues only under the same choices. ``columns`` holds texts ``HEADER=TYPE``,
     ``HEADER=TYPE:INDEX`` or ``HEADER=`` (leave out). ``prefix`` stands before bare suffixes in the identifier column.
+    With a ``template`` the records follow it, and the columns are its items: ``HEADER=ITEM``, by name or index.
     ``update`` writes whatever is there, otherwise a registered identifier with other content is refused. ``check_only``
     maps, sorts and reports, and writes nothing. ``language`` is that of the report. Raises :class:`InvalidInput`.
     """
@@ -34,6 +36,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     identifier_column: str | None = None
     prefix: str | None = None
+    template: Template | None = None
     update: bool = False
     check_only: bool = False
     language: Literal["en", "zh"] = "en"

@@ -11,14 +11,11 @@ from typing import Annotated, Final
 
 import typer
 
+from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from config.places import language
 from protocol.identifiers import normal_prefix_text
 from protocol.limits import DEFAULT_TTL_SECONDS
 from registry.cli import (
-    AnchorOption,
-    KeyOption,
-    Node,
-    RegistryOption,
     Restricted,
     Ttl,
     encoded_values,

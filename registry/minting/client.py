@@ -8,7 +8,8 @@ from typing import NamedTuple
 from protocol.errors import MessageError
 from protocol.limits import MAX_LIST, MAX_MINTED
 from protocol.messages import Op
-from registry.client import BAD_REPLY, RegistryClient
+from registry.client import RegistryClient
+from registry.replies import BAD_REPLY
 
 
 class RuleSeen(NamedTuple):

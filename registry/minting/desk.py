@@ -19,9 +19,11 @@ from protocol.records import Head, State, encode_body
 from protocol.series import Series
 from protocol.status import Status
 from registry.delegations import SystemBatch
+from registry.gate import Gate
 from registry.minting.kept import COUNTERS, KeptRule, read_rule, rule_identifier, rule_write
 from registry.minting.rules import MintRule, make_rule
-from registry.rights import DELEGATED, NOT_AUTHENTICATED, OTHER_PREFIX, permits
+from registry.permissions import Operation
+from registry.rights import DELEGATED
 from registry.store.interface import Store
 from registry.store.system import scan_below
 from registry.store.writes import ABSENT, ANY, Outcome, Write
@@ -71,18 +73,18 @@ CHANGED: Final = Rule(
 
 
 class MintDesk:
-    """Minting on one connection. ``prefixes`` gives those below which its key may write, ``clock`` seconds since 1970;
-    ``reserved`` is shared by all connections: by identifier of a rule the next number that nobody has asked for."""
+    """Minting on one connection, behind its ``gate``. ``clock`` gives seconds since 1970; ``reserved`` is shared by all
+    connections: by identifier of a rule the next number that nobody has asked for."""
 
     def __init__(
         self,
         store: Store,
-        prefixes: Callable[[], tuple[str, ...]],
+        gate: Gate,
         clock: Callable[[], float],
         reserved: dict[bytes, int],
     ) -> None:
         self._store = store
-        self._prefixes = prefixes
+        self._gate = gate
         self._clock = clock
         self._reserved = reserved
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
@@ -200,10 +202,7 @@ class MintDesk:
     def _prefix(self, raw: bytes) -> str:
         """A prefix in normal form below which the key may write, and which is served here."""
         prefix = normal_prefix(raw).decode()
-        if not self._prefixes():
-            raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
-        if not permits(self._prefixes(), prefix):
-            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
+        self._gate.require_open(Operation.RECORD_WRITE, prefix)
         cut = self._store.cut(prefix)
         if cut is not None:
             raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from registry.by_hand import name_of, write_by_hand
-from registry.cli import AnchorOption, KeyOption, Node, RegistryOption, open_client, print_all
+from registry.cli import connect, print_all
 from registry.store.writes import ANY, RESUME, SUSPEND, Write
 
 Names = Annotated[list[str], typer.Argument(help="Identifiers, or series like '88.118.32001/B-{0001..9999}'.")]
@@ -54,4 +55,4 @@ def _switch(
     names: list[str], switch: bytes, registry: str | None, anchor: Path | None, key: Path | None, node: Path | None
 ) -> None:
     writes = [Write(name_of(name), ANY, switch) for name in names]
-    print_all(write_by_hand(open_client(registry, anchor, key, node), writes))
+    print_all(write_by_hand(connect(registry, anchor, key, node), writes))

@@ -13,8 +13,10 @@ from protocol.messages import BAD_ARGUMENTS, TOO_MANY, Op, encode_failure, encod
 from protocol.series import Series, parse_series
 from protocol.status import Status
 from registry.delegations import SystemBatch
+from registry.gate import Gate
 from registry.intake import read_item
-from registry.rights import DELEGATED, NOT_AUTHENTICATED, OTHER_PREFIX, permits
+from registry.permissions import Operation
+from registry.rights import DELEGATED
 from registry.store.interface import Store
 from registry.store.series import MAX_SHAPES, list_series, series_identifier, series_of
 from registry.store.writes import RESUME, SUSPEND, Outcome, Write
@@ -35,19 +37,18 @@ TOO_MANY_SHAPES: Final = Rule(
 
 
 class SeriesDesk:
-    """Series on one connection. ``prefixes`` gives those below which its key may write."""
+    """Series on one connection, behind its ``gate``."""
 
-    def __init__(self, store: Store, prefixes: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(self, store: Store, gate: Gate) -> None:
         self._store = store
-        self._prefixes = prefixes
+        self._gate = gate
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.SERIES: self._write,
             Op.SERIES_OF: self._list,
         }
 
     def _write(self, rid: int, arguments: tuple[object, ...]) -> SystemBatch:
-        if not self._prefixes():
-            raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
+        self._gate.caller()
         match arguments:
             case (tuple(items),):
                 pass
@@ -76,7 +77,7 @@ class SeriesDesk:
         """Check one item. Raises :class:`BiaoshiError` that says what is wrong with it."""
         raw, compare, values = read_item(item)
         series = parse_series(_text(raw))
-        self._require_right(series.prefix)
+        self._gate.require_open(Operation.RECORD_WRITE, series.prefix)
         if values is not None:
             cut = self._store.cut(series.prefix)
             if cut is not None:
@@ -106,7 +107,7 @@ class SeriesDesk:
             case _:
                 reason = f"expected [33, rid, prefix or pattern, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="series of", reason=reason)
-        self._require_right(prefix)
+        self._gate.require(Operation.RECORD_READ, prefix)
         while True:
             page = list_series(self._store, prefix, cursor, limit)
             response = encode_response(rid, Status.OK, page)
@@ -115,15 +116,9 @@ class SeriesDesk:
             limit //= 2  # records are large: a shorter page, the cursor goes on from there
 
     def _one(self, series: Series) -> list[object]:
-        self._require_right(series.prefix)
+        self._gate.require(Operation.RECORD_READ, series.prefix)
         body = self._store.find(series_identifier(series))
         return [] if body is None else [(str(series), body, series.count)]
-
-    def _require_right(self, prefix: str) -> None:
-        if not self._prefixes():
-            raise Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED)
-        if not permits(self._prefixes(), prefix):
-            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
 
 
 def _refusal(error: BiaoshiError) -> object:

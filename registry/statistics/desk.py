@@ -9,14 +9,13 @@ from typing import Final
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal_zone_text
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST
-from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
+from protocol.limits import MAX_LIST
+from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response, is_page
 from protocol.reports import NONCE_BYTES, proof_bytes, read_report
 from protocol.signatures import PublicKey
 from protocol.statements import read_online_key
 from protocol.status import Status
 from registry.delegations import SystemBatch
-from registry.rights import permits
 from registry.statistics.ledger import REPORTERS, Hour, Slice, decode, enter, enterprises_prefix, find_row, hours_prefix
 from registry.statistics.rules import NO_PROOF, NOT_PROVEN, OTHER_ZONE, check_delegation, check_key
 from registry.store.interface import Store
@@ -38,8 +37,8 @@ MEANWHILE: Final = Rule(
 WHOLE_ZONE: Final = Rule(
     "statistics.whole-zone",
     Status.NOT_PERMITTED,
-    "the statistics are for keys that may write the whole zone '{zone}'",
-    "统计数据只对可写整个区域“{zone}”的密钥开放",
+    "the statistics are for administrators and auditors of the zone '{zone}'",
+    "统计数据只对区域“{zone}”的管理员和审核员开放",
 )
 
 
@@ -52,15 +51,15 @@ class Wanted(IntEnum):
 
 
 class Desk:
-    """Statistics on one connection. ``prefixes`` gives those below which its key may write; ``clock`` seconds since
-    1970; an hour of this node has ``period`` seconds."""
+    """Statistics on one connection. ``may_read`` says whether its caller may see the sums; ``clock`` gives seconds
+    since 1970; an hour of this node has ``period`` seconds."""
 
     def __init__(
-        self, store: Store, zone: str, prefixes: Callable[[], tuple[str, ...]], clock: Callable[[], float], period: int
+        self, store: Store, zone: str, may_read: Callable[[], bool], clock: Callable[[], float], period: int
     ) -> None:
         self._store = store
         self._zone = zone
-        self._prefixes = prefixes
+        self._may_read = may_read
         self._clock = clock
         self._period = period
         self._shown: PublicKey | None = None
@@ -134,11 +133,11 @@ class Desk:
     # Sums out -------------------------------------------------------------------------------------
 
     def _statistics(self, rid: int, arguments: tuple[object, ...]) -> bytes:
-        if not permits(self._prefixes(), self._zone):
+        if not self._may_read():
             raise Refused(WHOLE_ZONE, Status.NOT_PERMITTED, zone=self._zone)
         match arguments:
             case (int(wanted), bytes(raw_zone), int(since), int(until), (None | bytes()) as cursor, int(limit)) if (
-                wanted in set(Wanted) and 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
+                type(wanted) is int and wanted in set(Wanted) and is_page(cursor, limit)
             ):
                 zone = normal_zone_text(raw_zone.decode("utf-8", "surrogateescape"))
             case _:

@@ -38,7 +38,8 @@ DAMAGED: Final = Rule(
 
 
 class Entry(NamedTuple):
-    """A record under its identifier (normal form, UTF-8); ``body`` is whole, restricted values included."""
+    """A record under its identifier (normal form, UTF-8); ``body`` is as it is kept (``protocol.kept``): whole,
+    restricted values included."""
 
     identifier: bytes
     body: bytes
@@ -96,8 +97,10 @@ class Reader(Protocol):
     System records (``system``) are seen by :meth:`find`, :meth:`scan` and :meth:`feed` alone."""
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
-        """The public bodies of active records, in order; None for any other identifier, be it absent,
-        withdrawn, malformed, or at or below a delegated prefix. Identifiers need not be in normal form."""
+        """The public bodies of active records, in order, those that follow a template expanded; None for any other
+        identifier, be it absent, withdrawn, malformed, or at or below a prefix that is delegated, suspended or closed.
+        Identifiers need not be in
+        normal form."""
         ...
 
     def get(self, identifier: bytes) -> bytes | None:
@@ -105,12 +108,34 @@ class Reader(Protocol):
         ...
 
     def find(self, identifier: bytes) -> bytes | None:
-        """The whole body under an identifier in normal form, active or not; None where there is none. A member of a
-        series (``series``) that has no record has the series' body, filled in."""
+        """The whole body under an identifier in normal form as it is kept, active or not; None where there is none. A
+        member of a series (``series``) that has no record has the series' body, filled in."""
+        ...
+
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        """Up to ``limit`` active records of just this prefix that have ``data`` in an indexed item of their template
+        (``searching``), ordered by suffix. A copy need not find them. Raises :class:`~protocol.errors.StoreError` for a
+        cursor that is not ours."""
+        ...
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        """What :meth:`find` gives, and behind it the bodies that the record had before, as many as are kept
+        (``history``), the newest first."""
+        ...
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        """What anybody may see of an active body that is or was kept under an identifier in normal form. Raises
+        :class:`~protocol.errors.StoreError` where the template that it follows is not there."""
         ...
 
     def cut(self, prefix: str) -> Cut | None:
-        """The highest delegated prefix at or above ``prefix`` (normal form); None where none is."""
+        """The highest delegated prefix at or above ``prefix`` (normal form); None where none is, and where there is a
+        closure: nobody is referred from there."""
+        ...
+
+    def closure(self, prefix: str) -> Status | None:
+        """Why nobody is answered below ``prefix`` (normal form): SUSPENDED or WITHDRAWN where it, or one above, is
+        suspended or closed (``allotments``); None otherwise."""
         ...
 
     def in_the_way_of(self, series: Series) -> str | None:
@@ -179,6 +204,10 @@ class Store(Reader, Protocol):
     def restart(self) -> None:
         """Have a copy begin again at the beginning of the feed, as what it has of it was pruned there. The records
         stay; where they meet older ones, the feed was put back as well, and :meth:`copy` raises."""
+        ...
+
+    def index(self, records: Sequence[Entry]) -> None:
+        """Put records that stand into the index, which a copy does not keep."""
         ...
 
     def inherit(self, seen: Position) -> None:

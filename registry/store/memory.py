@@ -8,11 +8,13 @@ from pathlib import Path
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
+from protocol.kept import decode_kept
 from protocol.members import Members
-from protocol.records import State, public_body, split_body
+from protocol.records import State, split_body
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.decide import decide
 from registry.store.feed import (
     BAD_CURSOR,
@@ -29,9 +31,12 @@ from registry.store.feed import (
     read_cursor,
     read_feed,
 )
+from registry.store.history import find_policy, how_many
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
-from registry.store.series import MAX_SHAPES, is_series, series_of
-from registry.store.system import DELEGATIONS, find_cut, is_system
+from registry.store.searching import Indexed, has_data, suffix_behind
+from registry.store.series import MAX_SHAPES, SERIES, is_series, series_of, with_series
+from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
+from registry.store.templates import Expanders
 from registry.store.writes import Outcome, Write
 
 
@@ -47,7 +52,11 @@ class MemoryStore:
         self._fresh = True  # whether nothing stood in it before
         self._seen = Position(0, NO_MARK)
         self._whole = self._again = False
+        self._earlier: dict[bytes, list[bytes]] = {}
+        self._expanders = Expanders(self.find)
+        self._indexed = Indexed(self.find)
         self._delegates = False  # whether there ever was a delegation
+        self._allots = False  # the same of allotments
         self._series: dict[bytes, Series] = {}  # by the identifiers of their records
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
@@ -61,7 +70,8 @@ class MemoryStore:
         body = self.find(wanted)
         if body is None or split_body(body).state is not State.ACTIVE:
             return None
-        return None if self.cut(wanted.partition(b"/")[0].decode()) else public_body(body)
+        prefix = wanted.partition(b"/")[0].decode()
+        return None if self.cut(prefix) or self.closure(prefix) else self.shown(wanted, body)
 
     def find(self, identifier: bytes) -> bytes | None:
         body = self._bodies.get(identifier)
@@ -72,8 +82,43 @@ class MemoryStore:
                     return Members(series, split_body(self._bodies[name])).whole(suffix)
         return body
 
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        after, name = suffix_behind(prefix, cursor), prefix.encode()
+        entries: list[Entry] = []
+        for key_prefix, suffix in self._ordered:
+            identifier = key_prefix + b"/" + suffix
+            if key_prefix != name or suffix <= after or not has_data(self._bodies[identifier], item, data):
+                continue
+            if item not in self._indexed.items(name, decode_kept(self._bodies[identifier]).template):
+                continue
+            if len(entries) == limit:
+                return Page(entries, entries[-1].identifier)
+            entries.append(Entry(identifier, self._bodies[identifier]))
+        return Page(entries, None)
+
+    def index(self, records: Sequence[Entry]) -> None:
+        """Nothing: all records are looked at."""
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        own = self._own_history(identifier)
+        prefix, _, suffix = identifier.partition(b"/")
+        for name, series in self._series.items():
+            if series.prefix.encode() == prefix and series.place(suffix) is not None:
+                return with_series(own, series, self._own_history(name), suffix)
+        return own
+
+    def _own_history(self, identifier: bytes) -> list[bytes]:
+        body = self._bodies.get(identifier)
+        return [] if body is None else [body, *self._earlier.get(identifier, ())]
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
+
     def cut(self, prefix: str) -> Cut | None:
-        return find_cut(self.find, prefix) if self._delegates else None
+        return find_cut(self.find, prefix) if self._delegates and self.closure(prefix) is None else None
+
+    def closure(self, prefix: str) -> Status | None:
+        return find_closure(self.find, prefix) if self._allots else None
 
     def in_the_way_of(self, series: Series) -> str | None:
         patterns = (str(one) for one in self._series.values() if one.meets(series))
@@ -203,12 +248,26 @@ class MemoryStore:
         return self._feed.prune(number, self._everything(), draw_mark())
 
     def _put(self, identifier: bytes, body: bytes) -> None:
-        if identifier not in self._bodies:
+        before = self._bodies.get(identifier)
+        if before is None:
             bisect.insort(self._ordered, order(identifier))
+        elif split_body(before).version < split_body(body).version:
+            self._keep(identifier, before, split_body(body).time)
         self._bodies[identifier] = body
         if is_series(identifier):
             self._series[identifier] = series_of(identifier)
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
+        self._allots = self._allots or identifier.startswith(ALLOTMENTS)
+        if identifier.startswith(TEMPLATES):
+            self._expanders.refresh()
+
+    def _keep(self, identifier: bytes, body: bytes, now: int) -> None:
+        prefix = identifier.removeprefix(SERIES + b"/").partition(b"/")[0]
+        if is_system(prefix):
+            return
+        policy = find_policy(self.find, prefix.decode())
+        kept = [body, *self._earlier.get(identifier, ())]
+        self._earlier[identifier] = kept[: how_many(policy, len(kept), lambda place: split_body(kept[place]).time, now)]
 
     def _records_in(self, series: Series) -> Iterator[bytes]:
         """The members that have records of their own."""

@@ -19,6 +19,8 @@ from typing import Final, NamedTuple
 
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import normal
+from protocol.members import Members
+from protocol.records import split_body
 from protocol.series import ALPHABETS, Series, make_series
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import DAMAGED, Entry
@@ -100,6 +102,14 @@ def _read(prefix: str, rest: bytes) -> Series:
 def shape_end(rest: bytes) -> int:
     """Where the shape ends at the beginning of that part."""
     return SHAPE_BYTES + int(rest[7:SHAPE_BYTES], 16)
+
+
+def with_series(own: list[bytes], series: Series, kept: list[bytes], suffix: bytes) -> list[bytes]:
+    """What a member's record has and had, and behind it what the series answered for it before there was one; ``kept``
+    is what the series has and had, the newest first."""
+    members = [(head.version, Members(series, head).whole(suffix)) for head in map(split_body, kept)]
+    before = split_body(own[-1]).version if own else None
+    return own + [body for version, body in members if before is None or version < before]
 
 
 def list_series(store: Scans, prefix: str, cursor: bytes | None, limit: int) -> ListPage:

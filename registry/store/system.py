@@ -1,10 +1,19 @@
-"""What a zone keeps about itself: delegations, requests for these, one-time codes.
+"""What a zone keeps about itself: delegations, enterprises, identities, the audit log.
 
 They are ordinary records under *system prefixes*, which begin with U+0001 and so are no prefix of any identifier::
 
     \\x01delegation/‹child prefix›   the signed statement; the record's version is the delegation's serial
     \\x01request/‹child prefix›      the signed request that waits for the zone key
     \\x01code/‹child prefix›         the public key of a one-time code, and when the code expires
+    \\x01template/‹prefix›/‹version›  a template of records (``templates``)
+    \\x01policy/‹prefix›          how many earlier versions are kept (``history``)
+    \\x01enterprise/‹credit code›    an enterprise: application, review, prefixes
+    \\x01allotment/‹prefix›          a prefix given to an enterprise, and how it stands (``allotments``)
+    \\x01identity/‹identifier›       a person or program: roles and credentials
+    \\x01token/‹SHA-256, hex›        a token, by the digest of its secret
+    \\x01key/‹algorithm›‹key, hex›   a key of an identity
+    \\x01group/‹identifier›          identities, and prefixes of enterprises, under one name
+    \\x01audit/‹number, hex›         an entry of the audit log
 
 Readers give them to ``find``, ``scan`` of a system prefix or of everything, and ``feed``, and to nothing else; they are
 not counted. A prefix that is delegated, and all below it, is *cut off*: ``get`` and ``get_many`` have nothing there.
@@ -25,6 +34,8 @@ from registry.store.writes import ANY, Write
 DELEGATIONS: Final = b"\x01delegation"
 REQUESTS: Final = b"\x01request"
 CODES: Final = b"\x01code"
+TEMPLATES: Final = b"\x01template"
+POLICIES: Final = b"\x01policy"
 
 _MARK: Final = b"\x01"
 _NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
@@ -86,21 +97,21 @@ def scan_below(store: Scans, system: bytes, prefix: str, cursor: bytes | None, l
 
 def find_cut(find: Callable[[bytes], bytes | None], prefix: str) -> Cut | None:
     """The highest delegated prefix at or above ``prefix`` (normal form), where there is one. ``find`` is a store's."""
-    for above in _at_and_above(prefix):
+    for above in at_and_above(prefix):
         serial, contents = read_system(find(system_identifier(DELEGATIONS, above)))
         if contents is not None:
             return Cut(above, serial, contents["DELEGATION"])
     return None
 
 
-def _contents(record: Record) -> dict[str, bytes]:
-    return {value.type: value.data for value in record.values}
-
-
-def _at_and_above(prefix: str) -> Iterator[str]:
+def at_and_above(prefix: str) -> Iterator[str]:
     """The prefixes at and above one, from its first segment down."""
     end = prefix.find(".")
     while end >= 0:
         yield prefix[:end]
         end = prefix.find(".", end + 1)
     yield prefix
+
+
+def _contents(record: Record) -> dict[str, bytes]:
+    return {value.type: value.data for value in record.values}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from protocol.answers import Answer, UnprovenAnswer, read_answer, read_unproven_answer
-from protocol.errors import MessageError, NotVerified, Unreachable
+from protocol.errors import MessageError, NotVerified, Refused, Rule, Unreachable
 from protocol.exchange import Evidence, Reply, UnprovenReply, read_chain
 from protocol.identifiers import normal_text
 from protocol.limits import CLOCK_TOLERANCE_MS, MAX_STALE_SECONDS, PROTOCOL_VERSION
@@ -20,14 +21,22 @@ from resolver.client.relaying import Relay, not_too_stale, read_steps
 from resolver.client.resolving import BAD_REPLY, Resolving
 from resolver.client.ways import ELSEWHERE, Traced, Ways
 
+NO_AUTHORITY: Final = Rule(
+    "client.no-authority",
+    Status.UNKNOWN_OPERATION,
+    "only the zone's own servers tell what {identifier} was; name one of them with --server",
+    "只有区域自身的服务器才能给出 {identifier} 的历史，请用 --server 指定其中之一",
+)
+
 
 class Client(Resolving[Answer]):
     """Resolves and verifies every answer from ``anchor``.
 
-    ``servers`` are tried in turn; each has up to ``connections`` connections, requests are pipelined on them.
-    ``timeout`` is in seconds for one call (of a stream, for each of its requests), its up to ``retries`` repetitions
-    included. ``tolerance_ms`` is how far a seal's time may be from this machine's clock. ``udp`` resolves single
-    identifiers by datagram, and over TCP what does not fit or, after as many repetitions, is not answered.
+    ``servers`` are tried in turn, and one that did not answer, or not what holds, is left alone for a while; each has
+    up to ``connections`` connections, requests are pipelined on them. ``timeout`` is in seconds for one call (of a
+    stream, for each of its requests), its up to ``retries`` repetitions included. ``tolerance_ms`` is how far a seal's
+    time may be from this machine's clock. ``udp`` resolves single identifiers by datagram, and over TCP what does not
+    fit or, after as many repetitions, is not answered.
 
     The servers may be of any zone at or below the anchor's: referrals are followed. They may be recursive nodes, which
     are not trusted: they relay the proof of what authorities said; not both kinds in one list. ``stale_seconds`` is how
@@ -124,6 +133,25 @@ class Client(Resolving[Answer]):
             verify_receipt(receipt, self._anchor)
         return answer, receipt
 
+    async def _ask_authority(self, op: Op, wire: bytes, *arguments: object) -> UnprovenReply:
+        """Ask the servers that were named, and where these are not the zone's own, those of the zone."""
+        if not self._ways.leads(wire):
+            try:
+                reply = await self._ask(op, wire, *arguments)
+            except NotVerified as error:
+                await self._ways.relays(error)
+            else:
+                if Status.named(reply.status) not in (*ELSEWHERE, Status.UNKNOWN_OPERATION):
+                    return _spoken_for(reply, wire)
+        answer = await self.resolve(wire.decode())
+        servers = answer.proof.zone.servers
+        if not servers:
+            raise Refused(NO_AUTHORITY, NO_AUTHORITY.status, identifier=answer.identifier)
+        async with Client(
+            list(map(str, servers)), anchor=self._anchor, timeout=self._timeout, retries=self._retries
+        ) as authority:
+            return _spoken_for(await authority._ask(op, wire, *arguments), wire)
+
     def _answer(self, identifier: bytes, status: int, payload: object, reply: UnprovenReply) -> Answer:
         assert isinstance(reply, Reply)
         return not_too_stale(read_answer(identifier, status, payload, reply.proof), self._stale_seconds)
@@ -165,6 +193,14 @@ class Client(Resolving[Answer]):
             return reply
         finally:
             question.close()
+
+
+def _spoken_for(reply: UnprovenReply, identifier: bytes) -> UnprovenReply:
+    """The reply, where its zone may speak for an identifier. Raises :class:`NotVerified`."""
+    assert isinstance(reply, Reply)
+    text = identifier.decode()
+    reply.proof.speaks_for(text.partition("/")[0], text)
+    return reply
 
 
 class UnverifiedClient(Resolving[UnprovenAnswer]):

@@ -11,11 +11,21 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from protocol.address import Address, parse_address
 from protocol.answers import UnprovenAnswer
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, Refused, Rule, Unreachable, Unresolved
+from protocol.errors import (
+    BiaoshiError,
+    IdentifierError,
+    MessageError,
+    NotVerified,
+    Refused,
+    Rule,
+    Unreachable,
+    Unresolved,
+)
 from protocol.exchange import UnprovenReply
 from protocol.identifiers import normal_prefix_text, normal_text
 from protocol.limits import MAX_LIST
 from protocol.messages import Op, refusal
+from protocol.records import Record, decode_body
 from protocol.status import Status
 from protocol.trust import Chain, Verifier
 from resolver.client.connection import StreamConnection
@@ -40,6 +50,9 @@ first answers come soon."""
 
 WINDOW: Final = 8
 """Such requests that wait for their answers at one time: bounds the memory of a stream of any length."""
+
+REST_S: Final = 3.0
+"""Seconds for which a server that failed is not asked where there is another: every call would wait for it first."""
 
 AnyAnswer = TypeVar("AnyAnswer", bound=UnprovenAnswer)
 
@@ -79,6 +92,7 @@ class Resolving(ABC, Generic[AnyAnswer]):
         self._open: dict[Address, list[StreamConnection]] = {server: [] for server in self._servers}
         self._opening = {server: asyncio.Lock() for server in self._servers}
         self._turn = 0
+        self._resting: dict[Address, float] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,6 +140,34 @@ class Resolving(ABC, Generic[AnyAnswer]):
             if not concerns_identifier(error):
                 raise
             return Unanswered(identifier, error)
+
+    async def resolve_as_of(self, identifier: str, at: int) -> AnyAnswer:
+        """What the answer was at a time, in seconds since 1970. Raises :class:`~protocol.errors.Refused` (FORGOTTEN)
+        where that is not kept any more."""
+        wire = normal_text(identifier)
+        reply = await self._ask_authority(Op.AS_OF, wire, at)
+        return self._answer(wire, reply.status, reply.payload, reply)
+
+    async def history(self, identifier: str) -> AsyncGenerator[Record, None]:
+        """The versions of a record that are kept, the newest first, without what is not for everybody."""
+        wire = normal_text(identifier)
+        before: int | None = None
+        while True:
+            reply = self._require_ok(await self._ask_authority(Op.HISTORY, wire, before, MAX_LIST))
+            match reply.payload:
+                case (tuple(bodies), bool(more)) if all(type(body) is bytes for body in bodies) and (
+                    bodies or not more
+                ):
+                    records = list(map(decode_body, bodies))
+                case _:
+                    raise MessageError(BAD_REPLY, operation="history")
+            for record in records:
+                if before is not None and record.version >= before:
+                    raise MessageError(BAD_REPLY, operation="history")
+                before = record.version
+                yield record
+            if not more:
+                return
 
     async def list_page(
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
@@ -203,6 +245,10 @@ class Resolving(ABC, Generic[AnyAnswer]):
         """When the time of a call that begins now is over, by the loop's clock."""
         return asyncio.get_running_loop().time() + self._timeout
 
+    async def _ask_authority(self, op: Op, wire: bytes, *arguments: object) -> UnprovenReply:
+        """Ask what only an authoritative server answers."""
+        return await self._ask(op, wire, *arguments)
+
     async def _ask(self, op: Op, *arguments: object, until: float | None = None) -> UnprovenReply:
         reply, _ = await self._ask_with_chain(op, *arguments, until=until)
         return reply
@@ -211,14 +257,16 @@ class Resolving(ABC, Generic[AnyAnswer]):
         self, op: Op, *arguments: object, until: float | None = None
     ) -> tuple[UnprovenReply, Chain | None]:
         """Ask until somebody answers, or until the time of the call is over where this is a part of one. What is left
-        is divided among the attempts that are left, so that a server which hangs leaves some for the next."""
+        is divided among the attempts that are left, so that a server which hangs leaves some for the next. One whose
+        answer does not hold is passed over, and told of where no other has answered. Raises
+        :class:`BiaoshiError`."""
         loop = asyncio.get_running_loop()
         until = self._until() if until is None else until
         failure: Unreachable | Refused | None = None
+        lies: dict[Address, NotVerified | MessageError] = {}
         for attempt in range(self._retries + 1):
             patience = (until - loop.time()) / (self._retries + 1 - attempt)
-            server = self._servers[self._turn % len(self._servers)]
-            self._turn += 1
+            server = self._next_server(loop.time())
             connection: StreamConnection | None = None
             try:
                 async with asyncio.timeout(patience):
@@ -230,15 +278,40 @@ class Resolving(ABC, Generic[AnyAnswer]):
                 failure = Unreachable(TIMED_OUT, server=str(server), seconds=self._timeout)
                 if connection is not None:
                     connection.close()  # it hangs: whatever else waits for it is better asked anew
+                self._resting[server] = loop.time() + REST_S
+                continue
+            except (NotVerified, MessageError) as error:
+                lies[server] = error
+                if len(lies) == len(self._open):
+                    raise
+                self._resting[server] = loop.time() + REST_S
                 continue
             except Unreachable as error:
                 failure = error
+                self._resting[server] = loop.time() + REST_S
                 continue
+            self._resting.pop(server, None)
             if Status.named(reply.status) not in BUSY:
                 return reply, connection.chain
             failure = refusal(reply.status, reply.payload)
+        for lie in lies.values():
+            raise lie
         assert failure is not None
         raise failure
+
+    def _next_server(self, now: float) -> Address:
+        """The server whose turn it is; one that failed is passed over while it rests, if there is another."""
+        for _ in self._servers:
+            server = self._servers[self._turn % len(self._servers)]
+            self._turn += 1
+            rests_until = self._resting.get(server)
+            if rests_until is None:
+                return server
+            if rests_until <= now:
+                self._resting[server] = now + REST_S  # one call finds out whether it is back
+                return server
+        self._turn += 1  # all rest: each in its turn all the same
+        return self._servers[self._turn % len(self._servers)]
 
     async def _connection(self, server: Address) -> StreamConnection:
         """The least busy usable connection to a server, opened where there are not enough."""

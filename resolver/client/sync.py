@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from protocol.answers import Answer
 from protocol.limits import MAX_LIST
+from protocol.records import Record
 from protocol.trust import TrustAnchor
 from resolver.client.client import Client
 from resolver.client.resolving import MANY_AT_ONCE, WINDOW
@@ -43,6 +44,14 @@ class SyncClient:
         """The verified answer for one identifier."""
         return self._run(self._client.resolve(identifier))
 
+    def resolve_as_of(self, identifier: str, at: int) -> Answer:
+        """What the answer was at a time, in seconds since 1970."""
+        return self._run(self._client.resolve_as_of(identifier, at))
+
+    def history(self, identifier: str) -> list[Record]:
+        """The versions of a record that are kept, the newest first."""
+        return self._run(self._collect_history(identifier))
+
     def resolve_many(self, identifiers: Iterable[str]) -> Iterator[Answer]:
         """The verified answers for any number of identifiers, in order, in bounded memory."""
         source = iter(identifiers)
@@ -65,6 +74,9 @@ class SyncClient:
 
     async def _collect(self, identifiers: Iterable[str]) -> Sequence[Answer]:
         return [answer async for answer in self._client.resolve_many(identifiers)]
+
+    async def _collect_history(self, identifier: str) -> list[Record]:
+        return [record async for record in self._client.history(identifier)]
 
     def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -18,7 +18,7 @@ from protocol.status import Status
 from protocol.trust import Chain, Verifier, Zone
 from resolver.recursion.delegations import MAX_DELEGATIONS, Delegations, Known
 from resolver.recursion.servers import SHORTEST_PATIENCE_S, Servers
-from resolver.recursion.upstream import Open, Upstream
+from resolver.recursion.upstream import LATE, Open, Upstream
 from resolver.recursion.walk import RESTING, Step, Walk
 
 NOT_ALONE: Final = Rule(
@@ -40,6 +40,9 @@ BAD_CHECK: Final = Rule(
     "the server of '{zone}' did not say whether it still delegates '{child}'",
     "“{zone}”的服务器未说明是否仍授权“{child}”",
 )
+
+_AS_IT_SHOULD: Final = frozenset({Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.REFERRAL})
+"""What a server of the zone answers that does its work."""
 
 POLL_S: Final = 0.05
 """Where all servers of a zone rest: how often it is looked whether one has been found to be back."""
@@ -87,6 +90,7 @@ class Iteration:
         self.upstream = Upstream(verifier, open_, most)
         self._finding: dict[tuple[str, str], asyncio.Future[None]] = {}  # by zone and prefix
         self._answers_itself: dict[tuple[str, str], int] = {}  # until when that is taken for granted
+        self._probing: set[asyncio.Task[None]] = set()
 
     def now(self) -> int:
         """The clock, in seconds since 1970."""
@@ -97,6 +101,8 @@ class Iteration:
 
     def close(self) -> None:
         """Close all connections."""
+        for probe in self._probing:
+            probe.cancel()
         self.upstream.close()
 
     def chain(self, prefix: str) -> Chain | None:
@@ -148,10 +154,11 @@ class Iteration:
                 else:
                     await asyncio.sleep(min(choice.wait, POLL_S))
                 continue
+            self._look_for_returning(walk, choice.server, now)
             try:
                 # Where there is no other server, impatience only does harm; unless there is an answer to fall back on.
                 patience = until - now if choice.last and not hurry else choice.patience
-                resolved = await self._ask(walk, choice.server, patience, until - now, key)
+                resolved = await self._ask(walk, choice.server, patience, until - now, key, hasty=not choice.last)
             except TimeoutError:
                 raise Unresolved(OUT_OF_TIME, seconds=round(seconds, 2), chain=walk.chain) from None
             if resolved is not None:
@@ -189,8 +196,10 @@ class Iteration:
                 self._answers_itself.clear()
             self._answers_itself[cut] = self.now() + ABSENT_TTL_SECONDS
 
-    async def _ask(self, walk: Walk, server: Address, patience: float, seconds: float, key: bytes) -> Resolved | None:
-        """Ask one server; None where the walk goes on."""
+    async def _ask(
+        self, walk: Walk, server: Address, patience: float, seconds: float, key: bytes, *, hasty: bool
+    ) -> Resolved | None:
+        """Ask one server; None where the walk goes on. ``hasty``: there is another to go on to."""
         clock = time.monotonic  # a loop's own clock may be coarse
         cut, begin = (walk.zone, walk.prefix), clock()
         answer: Answer | None = None
@@ -203,13 +212,37 @@ class Iteration:
             answer = walk.take(server, reply, self._now_ms(), taken)
         except BiaoshiError as error:
             walk.failed(server, error, clock() - begin)
-            self.servers.failed(cut[0], server, clock(), error.message())
+            silent = error.rule is LATE
+            self.servers.failed(cut[0], server, clock(), error.message(), hasty=hasty and silent)
             return None
         finally:
             if finding is not None:
                 self._found_out(cut, finding, answer is not None)
         self.servers.answered(cut[0], server, taken)
         return None if answer is None else Resolved(answer, reply.evidence, walk.steps, walk.dropped)
+
+    def _look_for_returning(self, walk: Walk, chosen: Address, now: float) -> None:
+        """Where a server of the zone may be back, ask it beside the one that is asked anyway."""
+        returning = self.servers.returning(walk.zone, walk.servers, chosen, now)
+        if returning is not None:
+            probe = asyncio.get_running_loop().create_task(self._probe(walk.zone, *returning, walk.key))
+            self._probing.add(probe)
+            probe.add_done_callback(self._probing.discard)
+
+    async def _probe(self, zone: str, server: Address, patience: float, key: bytes) -> None:
+        """Find out whether a server answers for a zone again; what it answers is not used."""
+        why = self.servers.why(zone, server)
+        try:
+            reply = await self.upstream.ask(server, patience, patience, Op.RESOLVE, key, int(Ask.ALONE))
+            back = reply.proof.zone.prefix == zone and reply.status in _AS_IT_SHOULD
+        except BiaoshiError as error:
+            back, why = False, error.message()
+        except TimeoutError:  # it lives, and is too busy to answer this
+            back = False
+        if back:
+            self.servers.back(zone, server)
+        else:
+            self.servers.failed(zone, server, time.monotonic(), why)
 
     def _pass_over_resting(self, walk: Walk) -> None:
         for server in walk.servers:
@@ -223,11 +256,7 @@ class Iteration:
         claim = known.claim
         known.checked = self.now()
         above = self.delegations.get(claim.parent)
-        servers = (
-            self.roots
-            if above is None
-            else tuple(Address(one.host, one.tcp_port) for one in above.claim.addresses if one.tcp_port and not one.tls)
-        )
+        servers = self.roots if above is None else above.claim.servers
         tried: set[Address] = set()
         clock = time.monotonic  # a loop's own clock may be coarse
         while True:

@@ -4,7 +4,8 @@ The fastest that lives: by a smoothed round-trip time, as TCP has it (RFC 6298),
 as fast, so that each is tried. Those passed over come a little nearer each time (as in BIND), so that a server that was
 slow once, or was farther away, gets another chance after a few hundred questions. One that does not answer, or not as
 it should, rests, at first briefly and then for longer, and then only one question at a time finds out whether it is
-back. All this is remembered by zone: a machine may serve one zone well and another not at all.
+back: one that is asked beside another server's answer where there is one, so that nobody waits for it. All this is
+remembered by zone: a machine may serve one zone well and another not at all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ APPROACH: Final = 0.98
 
 FIRST_REST_S: Final = 0.5
 LONGEST_REST_S: Final = 30.0
-"""How long a server that failed is left alone: the first time, and at most."""
+"""How long a server that failed is left alone: the first time, and at most. So long after it is back at the latest it
+is asked again."""
 
 SHORTEST_PATIENCE_S: Final = 0.25
 LONGEST_PATIENCE_S: Final = 1.0
@@ -34,6 +36,11 @@ these bounds..."""
 
 FIRST_PATIENCE_S: Final = 0.4
 """... and this, while that is not known."""
+
+FAILOVER_SECONDS: Final = 2.0
+"""What operators are told: within this, a zone with two addresses answers while one of them is dead, hangs or is cut
+off. Who resolves from the top waits ``LONGEST_PATIENCE_S`` at most for the one that is silent, and a client that was
+given both addresses a third of a call's usual five seconds."""
 
 MAX_SERVERS: Final = 100_000
 """Servers remembered, 20 MB; the one that was used longest ago is forgotten."""
@@ -87,6 +94,19 @@ class Servers:
             chosen.rests_until, chosen.probed = now + patience, True  # the others wait for what this question finds
         return Choice(best, patience, 0.0, len(awake) == 1)
 
+    def returning(
+        self, zone: str, candidates: Sequence[Address], chosen: Address, now: float
+    ) -> tuple[Address, float] | None:
+        """One of a zone's ``candidates`` that may be back, while ``chosen`` is asked, and for how many seconds it is to
+        be waited for: the question is to be put to it, too, and :meth:`back` or :meth:`failed` to be told."""
+        for server in candidates:
+            health = self._of(zone, server)
+            if health.failures and health.rests_until <= now and server != chosen:
+                patience = _patience(health)
+                health.rests_until, health.probed = now + patience, True
+                return server, patience
+        return None
+
     def answered(self, zone: str, server: Address, seconds: float) -> None:
         """A server has answered after ``seconds``, as it should."""
         health = self._of(zone, server)
@@ -96,13 +116,23 @@ class Servers:
             health.round_trip, health.measured = seconds, True
         health.failures, health.rests_until, health.probed = 0, 0.0, False
 
-    def failed(self, zone: str, server: Address, now: float, why: str) -> None:
-        """A server has not answered, or not as it should. Where many questions waited for it, that counts once."""
+    def back(self, zone: str, server: Address) -> None:
+        """A server that had failed answers again: it counts as new, whatever it took in the moment in which it came
+        back, and is tried with the next question."""
+        self._known.pop((zone, server), None)
+
+    def failed(self, zone: str, server: Address, now: float, why: str, *, hasty: bool = False) -> None:
+        """A server has not answered, or not as it should. Where many questions waited for it, that counts once.
+        ``hasty``: it was only silent for the patience that one has while there is another to go on to. It may just be
+        busy, and be the one that lives: it rests briefly, however often."""
         health = self._of(zone, server)
         health.why = why
         if now < health.rests_until and not health.probed:
             return
         health.probed = False
+        if hasty:
+            health.rests_until, health.failures = now + FIRST_REST_S, max(1, health.failures)
+            return
         health.rests_until = now + min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(health.failures, 16))
         health.failures += 1
 

@@ -24,7 +24,7 @@ from protocol.messages import refusal
 from protocol.referrals import read_referral
 from protocol.statements import Delegation, read_delegation
 from protocol.status import Status
-from protocol.trust import EXPIRED, Verifier
+from protocol.trust import CLOCK_AHEAD, CLOCK_BEHIND, EXPIRED, Verifier
 from resolver.recursion.delegations import Delegations
 
 
@@ -73,6 +73,19 @@ DOWN: Final = _rule(
     "no server of '{zone}' has answered as it should ({reason}); asked: {chain}",
     "“{zone}”没有服务器正确应答（{reason}）；查询路径：{chain}",
 )
+AHEAD: Final = _rule(
+    "clock-ahead",
+    "the seals of '{zone}' are {seconds} s ahead of the resolver's clock: that zone's clock is ahead, or the "
+    "resolver's is behind; asked: {chain}",
+    "“{zone}”的签章时间比解析节点的时钟超前 {seconds} 秒：该区域的时钟偏快，或解析节点的时钟偏慢；查询路径：{chain}",
+)
+BEHIND: Final = _rule(
+    "clock-behind",
+    "the seals of '{zone}' are {seconds} s behind the resolver's clock: that zone's clock is behind, or the "
+    "resolver's is ahead; asked: {chain}",
+    "“{zone}”的签章时间比解析节点的时钟落后 {seconds} 秒：该区域的时钟偏慢，或解析节点的时钟偏快；查询路径：{chain}",
+)
+_CLOCKS: Final = {CLOCK_AHEAD: AHEAD, CLOCK_BEHIND: BEHIND}
 RESTING: Final = _rule(
     "resting", "{server} is left alone for a while after: {reason}", "{server} 因故暂停查询：{reason}"
 )
@@ -101,7 +114,7 @@ class Walk:
     def __init__(
         self, key: bytes, roots: Sequence[Address], delegations: Delegations, verifier: Verifier, now: int
     ) -> None:
-        self._key = key
+        self.key = key
         self.prefix = key.partition(b"/")[0].decode()
         self._roots = tuple(roots)
         self._delegations = delegations
@@ -145,7 +158,7 @@ class Walk:
             return None
         if status not in (Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.SUSPENDED):
             raise refusal(reply.status, reply.payload)
-        answer = read_answer(self._key, reply.status, reply.payload, reply.proof)
+        answer = read_answer(self.key, reply.status, reply.payload, reply.proof)
         self._step(server, seconds, status.label)
         revoked = self._delegations.revoked_by(self.zone, self.prefix)
         if revoked is not None:
@@ -226,16 +239,12 @@ class Walk:
         self.dropped += self._delegations.note(claim, ttl, now)
         self._enter(claim, remembered=False)
         if before is not None and (before.keys, before.addresses) == (claim.keys, claim.addresses):
-            # Asked anew, and nothing is new: the same servers would fail again.
-            raise self._failure(claim.child)
+            # Asked anew, and nothing is new: the same servers would fail again. That is no fault of who was asked.
+            self.tried = set(self.servers)
 
     def _enter(self, claim: Delegation, *, remembered: bool) -> None:
         self.zone = claim.child
-        self.servers = tuple(
-            Address(address.host, address.tcp_port)
-            for address in claim.addresses
-            if address.tcp_port and not address.tls
-        )
+        self.servers = claim.servers
         self.tried = set()
         self._entered.add(claim.child)
         self._from_memory = remembered and claim.child not in self._renewing
@@ -251,6 +260,9 @@ class Walk:
         error = self._failures.get(zone)
         if isinstance(error, Unresolved):
             return error
+        if error is not None and error.rule in _CLOCKS:
+            seconds = error.details["seconds"]
+            return Unresolved(_CLOCKS[error.rule], zone=zone, seconds=seconds, chain=self.chain)
         reason = error.message() if error is not None else "-"
         return Unresolved(DOWN, zone=zone, reason=reason, chain=self.chain)
 

@@ -79,6 +79,21 @@ def test_only_the_owner_may_read_a_key(tmp_path: Path, mask: int) -> None:
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("mode", "usable"), [(0o600, True), (0o640, True), (0o400, True), (0o604, False), (0o666, False)]
+)
+def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path, mode: int, usable: bool) -> None:
+    path = tmp_path / "key.pem"
+    write_secret(path, SEED)
+    path.chmod(mode)
+    if usable:
+        assert read_secret(path) == SEED
+    else:
+        with pytest.raises(BadKeyFile, match="chmod 600") as caught:
+            read_secret(path)
+        assert "chmod 600" in caught.value.zh
+
+
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     write_secret(path, SEED)
@@ -173,7 +188,9 @@ def test_a_key_that_may_not_be_read(tmp_path: Path, without_rights: None) -> Non
 
 def test_text_around_the_key_does_no_harm(tmp_path: Path) -> None:
     """As ``openssl pkey -text`` writes it."""
-    assert read_secret(write(tmp_path, b"ED25519 Private-Key:\n" + PEM + b"\n")) == SEED
+    path = write(tmp_path, b"ED25519 Private-Key:\n" + PEM + b"\n")
+    path.chmod(0o600)
+    assert read_secret(path) == SEED
 
 
 def test_openssl_reads_what_we_write(tmp_path: Path) -> None:

@@ -202,6 +202,9 @@ def test_every_option_set(tmp_path: Path) -> None:
         period = 60
         [statistics.industries]
         "88.118.0042.B" = "C34"
+        [enterprises]
+        first_number = 10001
+        digits = 11
         [log]
         level = "debug"
         format = "json"
@@ -226,6 +229,7 @@ def test_every_option_set(tmp_path: Path) -> None:
             "report_to": "top.example.cn:26411", "anchor": "f", "period": 60, "industries": {"88.118.0042.B": "C34"},
         },
         "recursion": msgspec.to_builtins(RecursionSettings()),
+        "enterprises": {"first_number": 10_001, "digits": 11},
         "log": {"level": "debug", "format": "json"},
         "file": "biaoshi.toml",
         "directory": str(tmp_path),

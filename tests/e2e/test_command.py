@@ -76,6 +76,31 @@ def test_life_of_a_record(node: Node) -> None:
     assert node.run("register", pump, "-v", "URL=https://example.com/p4").out == f"{pump}  version 4\n"
 
 
+def test_what_a_record_was(node: Node) -> None:
+    pump = "88.118.1/P0002"
+    register(node, pump, "URL=https://example.com/1")
+    assert node.run("update", pump, "-v", "URL=https://example.com/2").code == 0
+    assert node.run("delete", pump).code == 0
+    history = node.run("history", pump)
+    assert history.code == 0
+    assert [line.split(",")[0] for line in history.out.splitlines() if line.startswith("version")] == [
+        "version 3", "version 2", "version 1",
+    ]  # fmt: skip
+    assert "withdrawn" in history.out
+    assert "注销" in node.run("history", pump, env=ZH).out
+    versions = [json.loads(line)["version"] for line in node.run("history", pump, "--json").out.splitlines()]
+    assert versions == [3, 2, 1]
+    now = node.run("resolve", pump, "--as-of", "2100-01-01")
+    assert now.code == Exit.NOT_FOUND
+    assert "withdrawn" in now.out
+    before = node.run("resolve", pump, "--as-of", "2000-01-01T00:00:00+08:00")
+    assert before.code == Exit.NOT_FOUND
+    assert "no such identifier" in before.out
+    assert node.run("resolve", pump, "--as-of", "yesterday").code == Exit.BAD_INPUT
+    assert node.run("resolve", pump, "--as-of", "2000-01-01", "--udp").code == Exit.USAGE
+    assert node.run("history", "88.118.1/never").code == Exit.NOT_FOUND
+
+
 def test_values_indexes_ttl_and_restriction(node: Node) -> None:
     part = "88.118.2/part"
     made = node.run("register", part, "-v", "URL=https://a.example/?a=b", "-v", "2001:批次=", "--ttl", 60)
@@ -499,13 +524,21 @@ def test_export_goes_into_another_node_unchanged(node: Node, make_node: MakeNode
     register(node, "88.118.14/withdrawn", "NAME=x")
     assert node.run("delete", "88.118.14/withdrawn").code == 0
     assert node.run("register", "88.118.14/secret", "-v", "PRICE=1", "--restricted", "--ttl", 5).code == 0
+    values = [{"index": 1, "type": "URL", "data": "u"},
+              {"index": 2, "type": "COST", "data": "9", "readers": ["88.118.15", "88.118.14/U.li"]}]  # fmt: skip
+    some = tmp_path / "some.ndjson"
+    some.write_text(json.dumps({"identifier": "88.118.14/some", "values": values}) + "\n", "utf-8")
+    assert node.run("import", some).code == 0
+    [shown] = node.run("resolve", "88.118.14/some", "--json").lines()
+    assert [value["type"] for value in shown["values"]] == ["URL"]
     first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson"
     assert node.run("export", "88.118.14", "--out", first).code == 0
     assert node.run("export", "88.118.14").out == first.read_text("utf-8")
     records = [json.loads(line) for line in first.read_text("utf-8").splitlines()]
     assert [one["identifier"] for one in records] == [
-        "88.118.14/ordinary", "88.118.14/secret", "88.118.14.5/deeper",
+        "88.118.14/ordinary", "88.118.14/secret", "88.118.14/some", "88.118.14.5/deeper",
     ]  # fmt: skip
+    assert records[2]["values"] == values
 
     other = make_node("127.0.0.3")
     other.start()

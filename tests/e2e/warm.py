@@ -6,4 +6,6 @@ import typer.main
 
 from biaoshi.cli import app
 
-typer.main.get_command(app)
+commands = typer.main.get_group(app)
+for name in commands.list_commands(None):
+    commands.get_command(None, name)

@@ -18,16 +18,21 @@ from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVeri
 from protocol.exchange import Exchange, Reply
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import Identifier, normal, normal_prefix, parse
+from protocol.kept import decode_kept, encode_data, is_templated, read_data
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import Op, read_request, read_response, refusal
 from protocol.receipts import verify_receipt
 from protocol.records import (
+    BAD_READER,
     MAX_RECORD_BYTES,
+    NO_VALUES,
+    SAME_INDEX,
+    State,
+    are_public,
     check_values,
     decode_body,
     encode_body,
     encode_values,
-    permissions_by_index,
     public_body,
     split_body,
 )
@@ -36,6 +41,11 @@ from protocol.series import Series, parse_series
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
+from protocol.templated import Checker, Expander
+from protocol.templates import check_template, encode_template, most_added, read_template
+from registry.audit.chain import Entry, encode_entry, first_link, follow
+from registry.audit.export import export, sign_head, verify
+from registry.audit.log import KeptEntry
 from registry.feeding import read_page
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
@@ -44,7 +54,8 @@ from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
-from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW_MS, SECONDARY_CHAIN, TOP
+from tests.vectors.actors import ANCHOR, IDENTIFIER, NOW, NOW_MS, SECONDARY, SECONDARY_CHAIN, TOP
+from tests.vectors.templating import PUMP
 
 Judge = Callable[[bytes], None]
 Value = TypeVar("Value")
@@ -170,8 +181,11 @@ def judge_body(data: bytes) -> None:
     assert head[:3] == record[:3]
     public = decode_body(public_body(data))
     assert public.values == tuple(value for value in record.values if value.public)
-    if record.values and len({value.index for value in record.values}) == len(record.values):
-        canonical = encode_body(record.version, record.state, record.time, encode_values(record.values))
+    encoded = attempt(lambda _: encode_values(record.values), data, RecordError)
+    if isinstance(encoded, BiaoshiError):
+        assert encoded.rule in (NO_VALUES, SAME_INDEX, BAD_READER)
+    else:
+        canonical = encode_body(record.version, record.state, record.time, encoded)
         assert decode_body(canonical) == record
         assert len(canonical) <= len(data)
 
@@ -190,14 +204,42 @@ def judge_page(data: bytes) -> None:
 def judge_values(data: bytes) -> None:
     """Values that pass may be written, and both ways to check them agree."""
     values = attempt(check_values, data, RecordError)
-    permissions = attempt(permissions_by_index, data, RecordError)
+    public = attempt(are_public, data, RecordError)
     if isinstance(values, BiaoshiError):
-        assert isinstance(permissions, BiaoshiError)
-        assert permissions.rule is values.rule
+        assert isinstance(public, BiaoshiError)
+        assert public.rule is values.rule
     else:
         assert len(data) <= MAX_RECORD_BYTES
         assert check_values(encode_values(values)) == values
-        assert permissions == {value.index: value.permissions for value in values}
+        assert public == all(value.public for value in values)
+
+
+def judge_data(data: bytes) -> None:
+    """Data that follow a template are kept as they came; what is right by the template has an answer of its values."""
+    found = attempt(read_data, data, RecordError)
+    assert is_templated(data) or isinstance(found, BiaoshiError)
+    if isinstance(found, BiaoshiError):
+        return
+    assert encode_data(*found) == data
+    assert decode_kept(encode_body(7, State.ACTIVE, 1, data))[4:] == (found[0], tuple(found[1]))
+    if not isinstance(attempt(Checker(PUMP).check, data, RecordError), BiaoshiError):
+        values = Expander(PUMP).values(found[1], IDENTIFIER)
+        record = decode_body(encode_body(7, State.ACTIVE, 1, values))
+        assert len(values) <= MAX_RECORD_BYTES
+        assert all(value.public for value in record.values)
+        assert {value.index for value in record.values} <= {index for index, _ in found[1]} | {2_002}
+
+
+def judge_template(data: bytes) -> None:
+    """A template that was read is the same when it is written; one that is usable checks and expands."""
+    template = attempt(read_template, data, RecordError)
+    if isinstance(template, BiaoshiError):
+        return
+    assert read_template(encode_template(template)) == template
+    if attempt(check_template, template, RecordError) is None:  # type: ignore[arg-type]
+        attempt(Checker(template).check, encode_data(template.version, []), RecordError)
+        values = Expander(template).values([], b"8/" + b"%" * (MAX_IDENTIFIER_BYTES - 2))
+        assert len(values) <= most_added(template) <= MAX_RECORD_BYTES
 
 
 # Statements and receipts ---------------------------------------------------------------------------------
@@ -327,6 +369,31 @@ def judge_pattern(data: bytes) -> None:
         assert series_identifier(place) == SERIES + b"/" + data
 
 
+@cache
+def honest_log() -> bytes:
+    """An audit log of some entries, exported."""
+    link, kept = first_link(SECONDARY.prefix), list[KeptEntry]()
+    for number in range(3):
+        entry = Entry(
+            number=number, time=NOW, actor="88.118/U.li", action="prefix.suspend", record="allotment/88.118.32001",
+            version=number + 1, reason="质量问题", details={"to": "x"},
+        )  # fmt: skip
+        link = follow(link, encode_entry(entry))
+        kept.append(KeptEntry(encode_entry(entry), link.link))
+    return b"".join(
+        export(
+            SECONDARY.prefix, kept, lambda end: sign_head(SECONDARY.prefix, end, NOW, SECONDARY.online, SECONDARY_CHAIN)
+        )
+    )
+
+
+def judge_audit(data: bytes) -> None:
+    """Only what was exported is verified, to the byte."""
+    head = attempt(lambda data: verify(data.splitlines(keepends=True), ANCHOR), data, BiaoshiError)
+    if not isinstance(head, BiaoshiError):
+        assert data == honest_log()
+
+
 JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
@@ -334,12 +401,15 @@ JUDGES: Final[dict[str, Judge]] = {
     "pattern": judge_pattern,
     "body": judge_body,
     "values": judge_values,
+    "data": judge_data,
+    "template": judge_template,
     "page": judge_page,
     "delegation": judge_delegation,
     "online_key": judge_online_key,
     "request": judge_request,
     "succession": judge_succession,
     "receipt": judge_receipt,
+    "audit": judge_audit,
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
     **DOORS,

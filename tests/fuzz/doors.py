@@ -9,6 +9,7 @@ from typing import Final
 from protocol.errors import BiaoshiError, MessageError, StoreError
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import covers, normal
+from protocol.kept import is_templated
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.messages import Op, encode_failure, encode_request, read_request, read_response, refusal
 from protocol.node import NodeFacts
@@ -22,6 +23,7 @@ from registry.intake import read_write
 from registry.rights import Rights, challenge_bytes, permits
 from registry.session import Batch, Session
 from registry.store.memory import MemoryStore
+from registry.store.system import is_system
 from registry.store.writes import ANY, Write
 from resolver.answering import Answerer
 from tests.vectors.actors import IDENTIFIER, SECONDARY_CHAIN, VALUES
@@ -32,7 +34,7 @@ MOST: Final = 256
 ZONE: Final = "88.118"
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/fuzz", SECONDARY_CHAIN)
 WRITER: Final = SigningKey(b"w" * 32)
-RIGHTS: Final = Rights({WRITER.public: [ZONE]})
+RIGHTS: Final = Rights({WRITER.public: [ZONE]}, ZONE)
 
 
 def stock() -> MemoryStore:
@@ -126,7 +128,8 @@ def judge_registry(data: bytes) -> None:
             _check_batch(answer, message)
             check_response(message, answer.response(store.apply(answer.writes, 3)))
             before = store.counts()
-        elif isinstance(answer, SystemBatch):  # of series and rules
+        elif isinstance(answer, SystemBatch):
+            assert all(is_system(write.identifier) for write in answer.writes)
             check_response(message, answer.response(store.apply(answer.writes, 3)))
             before = store.counts()
         elif isinstance(answer, Poll):
@@ -172,7 +175,9 @@ def _check_batch(batch: Batch, message: object) -> None:
             assert i in batch.refused
             continue
         prefix = alone.identifier.partition(b"/")[0].decode()
-        assert (i in batch.refused) != permits((ZONE,), prefix)
+        if permits((ZONE,), prefix) and i in batch.refused:
+            assert is_templated(alone.values or b""), "only a template can still refuse it"
+        assert permits((ZONE,), prefix) or i in batch.refused
         if i not in batch.refused:
             assert next(writes) == alone
             assert covers(ZONE, prefix)

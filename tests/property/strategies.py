@@ -8,6 +8,7 @@ import msgpack
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from protocol.identifiers import normal_text
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_TTL_SECONDS
 from protocol.records import Value
 
@@ -28,6 +29,11 @@ identifiers = st.builds("{}/{}".format, prefixes, suffixes).filter(
     lambda one: len(one.encode()) <= MAX_IDENTIFIER_BYTES
 )
 
+
+def _normal(identifier: str) -> str:
+    return normal_text(identifier).decode()
+
+
 rids = st.integers(0, (1 << 64) - 1)
 u32 = st.integers(0, (1 << 32) - 1)
 u63 = st.integers(0, (1 << 63) - 1)
@@ -40,6 +46,9 @@ values = st.builds(
     ttl=st.integers(0, MAX_TTL_SECONDS) | st.just(86_400),
     permissions=st.integers(0, 15) | st.just(14),
     timestamp=u32 | st.just(0),
+    readers=st.just(())
+    | st.just(())
+    | st.lists(identifiers.map(_normal) | st.just("*"), max_size=3, unique=True).map(tuple),
 )
 value_lists = st.lists(values, min_size=1, max_size=6, unique_by=lambda value: value.index).filter(
     lambda chosen: sum(len(value.data) for value in chosen) < 30_000

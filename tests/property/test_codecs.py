@@ -124,8 +124,8 @@ def test_records(values: list[Value], version: int, time: int, state: State) -> 
 def test_records_are_what_plain_messagepack_makes_of_them(values: list[Value]) -> None:
     rows = []
     for value in values:
-        row = [value.index, value.type, value.data, value.ttl, value.permissions, value.timestamp]
-        for default in (0, 14, 86_400):
+        row = [value.index, value.type, value.data, value.ttl, value.permissions, value.timestamp, value.readers]
+        for default in ((), 0, 14, 86_400):
             if row[-1] != default:
                 break
             row.pop()

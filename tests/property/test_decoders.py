@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from protocol.errors import BiaoshiError
 from protocol.framing import MAX_ITEMS, READ_BYTES, MessageStream, decode_one
+from protocol.kept import read_data
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.receipts import verify_receipt
 from protocol.records import check_values, decode_body, split_body
 from protocol.statements import read_delegation, read_online_key, read_request
 from protocol.succession import read_succession
+from protocol.templates import read_template
 from tests.fuzz.decoders import JUDGES, asking
 from tests.fuzz.seeds import HOSTILE, found, seeds
 from tests.property.strategies import FEW, MANY, damaged, messagepack
@@ -105,6 +107,8 @@ BOUNDS = {
     "body": (decode_body, 10_000, 16),
     "head of a body": (split_body, 10_000, 16),
     "values": (check_values, 10_000, 16),
+    "data": (read_data, 10_000, 16),
+    "template": (read_template, 10_000, 16),
     "delegation": (read_delegation, 10_000, 16),
     "online key": (read_online_key, 10_000, 16),
     "request": (read_request, 10_000, 16),

@@ -117,9 +117,11 @@ def receipt_answer(receipt: bytes, anchor_prefix: str, anchor: bytes) -> tuple[b
         prefix, keys = child, [raw for algorithm, raw in named if algorithm == 1]
     online = []
     for statement in online_keys:
-        zone, _, (algorithm, raw), since, until = statement_body(statement, b"biaoshi online key 1\x00", keys)
+        body, signature = msgpack.unpackb(statement)
+        zone, _, (algorithm, raw), since, until = msgpack.unpackb(body)
         assert zone == prefix
-        if algorithm == 1 and since <= at <= until:
+        signed = any(verifies(one, signature, b"biaoshi online key 1\x00" + body) for one in keys)
+        if signed and algorithm == 1 and since <= at <= until:
             online.append(raw)
     assert any(seal_holds([request], [response], seal, raw) for raw in online)
     op, rid, identifier, *_ = message(request)

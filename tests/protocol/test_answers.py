@@ -81,12 +81,22 @@ def test_suspended() -> None:
     assert caught.value.status is Status.SUSPENDED
 
 
+@pytest.mark.parametrize("status", [Status.WITHDRAWN, Status.SUSPENDED])
+def test_a_prefix_that_is_closed_or_suspended(status: Status) -> None:
+    answer = read_answer(IDENTIFIER, status, None, proof())
+    assert (answer.found, answer.status, answer.record, answer.values) == (False, status, None, ())
+    with pytest.raises(Refused) as caught:
+        answer.require()
+    assert caught.value.status is status
+    stale = read_unproven_answer(IDENTIFIER, Status.STALE, (int(status), None, 5))
+    assert (stale.status, stale.stale, stale.age) == (status, True, 5)
+
+
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
         (105, BODY),
         (105, WITHDRAWN_BODY),
-        (105, None),
         (101, SUSPENDED_BODY),
         (0, SUSPENDED_BODY),
         (0, None),
@@ -97,10 +107,10 @@ def test_suspended() -> None:
         (100, -1),
         (100, MAX_TTL_SECONDS + 1),
         (100, BODY),
-        (101, None),
         (101, 300),
         (101, BODY),
         (101, ACTIVE_AS_WITHDRAWN),
+        (105, 300),
     ],
 )
 def test_payloads_that_do_not_fit_their_status(status: int, payload: object) -> None:

@@ -15,8 +15,11 @@ from protocol.seals import CONTEXT
 from protocol.signatures import NAMES
 from protocol.statements import DELEGATION_CONTEXT, ONLINE_KEY_CONTEXT, REQUEST_CONTEXT
 from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
+from registry.audit.chain import CHAIN_CONTEXT, HEAD_CONTEXT
 from registry.codes import ASK_CONTEXT, KEY_CONTEXT
+from registry.delegations import UNDER_WAY
 from registry.rights import COPY_CONTEXT, PROVE_CONTEXT
+from registry.statistics.rules import NOT_DELEGATED
 from tests.protocol import plain
 from tests.protocol.documentation import PAGE, limits_table, status_table
 from tests.vectors.actors import SECONDARY
@@ -40,15 +43,24 @@ def test_every_operation_is_described() -> None:
 
 
 def test_every_rule_that_is_named_exists() -> None:
-    named = set(re.findall(r"`\[?\"?((?:identifier|record|message|trust|rights|report)\.[a-z0-9-]+)", TEXT))
-    assert len(named) > 8
+    rooms = "identifier|record|message|trust|rights|report|statement|delegating"
+    named = set(re.findall(rf"`\[?\"?((?:{rooms})\.[a-z0-9-]+)", TEXT))
+    assert len(named) > 20
     assert named <= set(Rule.known)
+    assert NOT_DELEGATED.name in named
 
 
 def test_all_rules_of_identifiers_are_there() -> None:
     for name in Rule.known:
         if name.startswith("identifier."):
             assert f"`{name}`" in TEXT, name
+
+
+def test_all_rules_of_delegating_are_there_with_their_status() -> None:
+    told = dict(re.findall(r"^\| `([a-z]+\.[a-z-]+)` \| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
+    assert {name: Rule.known[name].status.name for name in told} == told
+    assert {name for name in Rule.known if name.startswith("delegating.")} - set(told) == {UNDER_WAY.name}
+    assert f"`{UNDER_WAY.status.name}`, `{UNDER_WAY.name}`" in TEXT
 
 
 def test_contexts() -> None:
@@ -63,6 +75,8 @@ def test_contexts() -> None:
         KEY_CONTEXT,
         SUCCESSION_CONTEXT,
         REPORT_CONTEXT,
+        CHAIN_CONTEXT,
+        HEAD_CONTEXT,
     )
     for context in contexts:
         assert f'"{context[:-1].decode()}" ‖ 00' in TEXT

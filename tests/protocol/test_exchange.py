@@ -232,7 +232,7 @@ def test_the_answer_of_yesterday() -> None:
     exchange = client(knowing=SECONDARY_CHAIN)
     _, wire = exchange.ask(Op.PING)
     old = sealed([wire], [encode_response(RID, 0, None)], time=NOW_MS - 86_400_000)
-    assert rule_of(exchange, old) == "trust.clock"
+    assert rule_of(exchange, old) == "trust.clock-behind"
 
 
 def test_the_answer_to_the_same_question_of_another_connection() -> None:

@@ -24,7 +24,7 @@ from protocol.messages import (
     refusal,
 )
 from protocol.status import Status
-from protocol.trust import CLOCK
+from protocol.trust import CLOCK_AHEAD
 from tests.vectors.actors import IDENTIFIER, RID
 from tests.vectors.load import load, unshown
 
@@ -100,13 +100,13 @@ def test_a_truncated_response_has_14_bytes() -> None:
 
 
 def test_an_error_travels_as_its_rule_and_details() -> None:
-    error = NotVerified(CLOCK, seconds=400, limit=300)
+    error = NotVerified(CLOCK_AHEAD, seconds=400, limit=300)
     wire = encode_failure(RID, error)
-    assert msgpack.unpackb(wire) == [RID, 307, ["trust.clock", {"seconds": 400, "limit": 300}]]
+    assert msgpack.unpackb(wire) == [RID, 307, ["trust.clock-ahead", {"seconds": 400, "limit": 300}]]
     response = read_response(split(wire)[0][0])
     again = refusal(response.status, response.payload)
     assert isinstance(again, Refused)
-    assert (again.rule, again.details, again.status) == (CLOCK, error.details, Status.NOT_VERIFIED)
+    assert (again.rule, again.details, again.status) == (CLOCK_AHEAD, error.details, Status.NOT_VERIFIED)
     assert str(again) == str(error)
 
 

@@ -18,6 +18,7 @@ from registry.feeding import Poll
 from registry.followers import Followers
 from registry.rights import Rights
 from registry.session import Session
+from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, SUSPEND, Write
@@ -55,6 +56,11 @@ def clear(store: MemoryStore) -> None:
 
 def register_two_more(store: MemoryStore) -> None:
     store.apply([Write(NEW, ANY, NEW_VALUES), Write(THIRD, ANY, NEW_VALUES)], NOW)
+
+
+def forget(store: MemoryStore) -> None:
+    store.apply([policy_write(ENTERPRISE.prefix, Policy(versions=0))], NOW)
+    store.apply([Write(IDENTIFIER, ANY, OTHER_VALUES)], NOW)
 
 
 def delegate(store: MemoryStore) -> None:
@@ -96,6 +102,15 @@ RESOLVER: list[tuple[str, str, Callable[[MemoryStore], None]]] = [
     ("list", "a page", register_two_more),
     ("list", "delegated", delegate),
     ("list on", "the last page", register_two_more),
+    ("as of", "as it is", nothing),
+    ("as of", "delegated", delegate),
+    ("as of before", "as it was", nothing),
+    ("as of before", "not kept", forget),
+    ("as of the beginning", "absent", nothing),
+    ("history", "the newest", nothing),
+    ("history", "absent", clear),
+    ("history", "delegated", delegate),
+    ("history on", "the rest", nothing),
     ("chain", "shown", nothing),
     ("chain over UDP", "shown", nothing),
     ("chain of a child", "shown", delegate),
@@ -165,7 +180,7 @@ def new_session(store: MemoryStore, rights: Rights) -> Session:
 
 def writers_session(store: MemoryStore, prefix: str = "88.118.32001") -> Session:
     """A session whose key is proven."""
-    session = new_session(store, Rights({WRITER.public: [prefix]}))
+    session = new_session(store, Rights({WRITER.public: [prefix]}, SECONDARY.prefix))
     session.answer(request("authenticate"))
     session.answer(request("prove"))
     return session
@@ -189,13 +204,13 @@ def answered(session: Session, store: MemoryStore, name: str) -> str:
     return answer.hex()
 
 
-BOTH = [name for name, one in OPERATIONS.items() if one["door"] == "both"]
+BOTH = [name for name, one in OPERATIONS.items() if one["door"] == "both" and len(one["responses"]) == 1]
 
 
 @pytest.mark.parametrize("name", [name for name in BOTH if not name.startswith("chain of")])
 def test_the_registry_answers_what_every_node_does(name: str) -> None:
     (said,) = OPERATIONS[name]["responses"]
-    assert answered(new_session(MemoryStore(), Rights({})), MemoryStore(), name) == said["response"]
+    assert answered(new_session(MemoryStore(), Rights({}, SECONDARY.prefix)), MemoryStore(), name) == said["response"]
 
 
 @pytest.mark.parametrize(("name", "said", "prepare"), [row for row in RESOLVER if row[0].startswith("chain of")])
@@ -205,16 +220,16 @@ def test_the_registry_shows_the_chain_of_a_child(
     monkeypatch.setattr(session_module.time, "time", lambda: NOW)
     store = MemoryStore()
     prepare(store)
-    assert answered(new_session(store, Rights({})), store, name) == response(name, said)
+    assert answered(new_session(store, Rights({}, SECONDARY.prefix)), store, name) == response(name, said)
 
 
 def test_proving_a_key() -> None:
     store = MemoryStore()
-    session = new_session(store, Rights({WRITER.public: ["88.118.32001"]}))
+    session = new_session(store, Rights({WRITER.public: ["88.118.32001"]}, SECONDARY.prefix))
     assert answered(session, store, "authenticate") == response("authenticate", "challenged")
     assert answered(session, store, "prove") == response("prove", "proven")
     assert answered(session, store, "prove") == response("prove", "not proven")  # a challenge serves once
-    stranger = new_session(store, Rights({}))
+    stranger = new_session(store, Rights({}, SECONDARY.prefix))
     assert answered(stranger, store, "authenticate") == response("authenticate", "unknown key")
     assert answered(stranger, store, "prove") == response("prove", "not proven")
     assert PROOF.hex() in OPERATIONS["prove"]["request"]
@@ -227,7 +242,7 @@ def test_writing() -> None:
     assert answered(session, store, "write") == response("write", "sent again")
     store.apply([Write(NEW, ANY, OTHER_VALUES), Write(IDENTIFIER, ANY, OTHER_VALUES)], NOW)
     assert answered(session, store, "write") == response("write", "other content is there")
-    nobody = new_session(store, Rights({}))
+    nobody = new_session(store, Rights({}, SECONDARY.prefix))
     assert answered(nobody, store, "write") == response("write", "no key proven")
     assert answered(nobody, store, "fetch") == response("fetch", "no key")
 
@@ -237,6 +252,7 @@ def test_writing() -> None:
     [
         ("fetch", "shown", "88.118.32001", nothing),
         ("records", "a page", "88.118.32001", register_two_more),
+        ("search", "nothing found", "88.118.32001", nothing),
         ("changes", "the first page", "88.118", nothing),
         ("changes since", "nothing new", "88.118", nothing),
     ],
@@ -249,7 +265,7 @@ def test_reading(name: str, said: str, prefix: str, prepare: Callable[[MemorySto
 
 def test_following() -> None:
     store = store_with_third_version()
-    rights = Rights({}, followers=Followers({WRITER.public: "custody-1"}))
+    rights = Rights({}, SECONDARY.prefix, followers=Followers({WRITER.public: "custody-1"}))
     session = new_session(store, rights)
     for name in ("authenticate", "prove"):
         session.answer(request(name))
@@ -267,7 +283,7 @@ def test_following() -> None:
 
 @pytest.mark.parametrize("op", [Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST])
 def test_the_registry_has_no_operation_of_the_resolver(op: Op) -> None:
-    wire = new_session(MemoryStore(), Rights({})).answer((int(op), 1, b"88.118/x"))
+    wire = new_session(MemoryStore(), Rights({}, SECONDARY.prefix)).answer((int(op), 1, b"88.118/x"))
     assert isinstance(wire, bytes)
     assert msgpack.unpackb(wire)[1] == 303
 

@@ -8,20 +8,21 @@ import msgpack
 import pytest
 
 from protocol.errors import RecordError
-from protocol.limits import MAX_DATA_BYTES, MAX_RECORD_BYTES, MAX_VALUES
+from protocol.limits import MAX_DATA_BYTES, MAX_READERS, MAX_RECORD_BYTES, MAX_VALUES
 from protocol.records import (
     NO_VALUES_BYTES,
     Permission,
     Record,
     State,
     Value,
+    are_public,
     check_values,
     decode_body,
     decode_values_of_all,
     encode_body,
     encode_plain_values,
     encode_values,
-    permissions_by_index,
+    may_read,
     public_body,
     split_body,
 )
@@ -32,7 +33,8 @@ VECTORS = load("records")
 
 
 def value_of(vector: Any) -> Value:
-    return Value(**{**vector, "data": bytes.fromhex(vector["data"])})
+    readers = tuple(vector.get("readers", ()))
+    return Value(**{**vector, "data": bytes.fromhex(vector["data"]), "readers": readers})
 
 
 @pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda one: one["name"])
@@ -140,6 +142,7 @@ def test_plain_values_have_the_same_bytes() -> None:
         (Value(1, "N", b"", permissions=15), 5),
         (Value(1, "N", b"", timestamp=5), 6),
         (Value(1, "N", b"", ttl=5, timestamp=5), 6),
+        (Value(1, "N", b"", readers=("*",)), 7),
     ],
 )
 def test_trailing_defaults_are_left_out(value: Value, elements: int) -> None:
@@ -157,6 +160,49 @@ def test_a_record_without_public_values_shows_none_of_them() -> None:
     assert public_body(encode_body(1, State.ACTIVE, 5, secret)) == b"\x94\x01\x00\x05\x90"
 
 
+def test_a_value_for_some_is_not_in_the_public_body() -> None:
+    """Whatever its permissions say; and nothing of it is left, not even who may read it."""
+    values = [Value(1, "URL", b"u"), Value(2, "COST", b"9", readers=("88.118.32002", "88.118.32001/U.li"))]
+    body = encode_body(1, State.ACTIVE, 5, encode_values(values))
+    assert public_body(body) == encode_body(1, State.ACTIVE, 5, encode_values(values[:1]))
+    assert not are_public(encode_values(values))
+
+
+@pytest.mark.parametrize("reader", ["", "88..1", "a/", "/b", "88.118.a", "a.b/x\n", "*/x\x00", "88.118.A/"])
+def test_readers_are_names_in_normal_form(reader: str) -> None:
+    with pytest.raises(RecordError):
+        encode_values([Value(1, "N", b"", readers=(reader,))])
+
+
+def test_a_reader_is_named_once() -> None:
+    with pytest.raises(RecordError, match="once"):
+        encode_values([Value(1, "N", b"", readers=("*", "88", "*"))])
+    with pytest.raises(RecordError):
+        encode_values([Value(1, "N", b"", readers=tuple(f"88.{i}" for i in range(MAX_READERS + 1)))])
+
+
+@pytest.mark.parametrize(
+    ("readers", "reader", "expected"),
+    [
+        (("*",), None, False),
+        (("*",), "88.9/U.x", True),
+        (("88.1/U.li",), "88.1/U.li", True),
+        (("88.1/U.li",), "88.1/U.wang", False),
+        (("88.1",), "88.1/U.wang", True),
+        (("88.1",), "88.1.5/U.wang", True),
+        (("88.1",), "88.10/U.wang", False),
+        (("88.2", "88.1/G.all"), "88.7/U.member", True),
+        (("88.2", "88.1/G.all"), "88.7/U.other", False),
+        ((), "88.1/U.li", False),
+    ],
+)
+def test_who_may_read(readers: tuple[str, ...], reader: str | None, expected: bool) -> None:
+    value = Value(1, "N", b"", readers=readers, permissions=14 if readers else 12)
+    members = {("88.7/U.member", "88.1/G.all")}
+    assert may_read(value, reader, lambda one, group: (one, group) in members) is expected
+    assert may_read(Value(1, "N", b""), reader, lambda one, group: False)
+
+
 def test_find_and_text() -> None:
     record = Record(1, State.ACTIVE, 0, (Value(1, "URL", b"a"), Value(2, "URL", b"b"), Value(3, "X", b"\xff\xe6")))
     assert record.find("URL") == Value(1, "URL", b"a")
@@ -165,16 +211,16 @@ def test_find_and_text() -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda one: one["name"])
-def test_permissions_by_index(vector: Any) -> None:
+def test_are_public(vector: Any) -> None:
     if vector["values"]:
         values = [value_of(one) for one in vector["values"]]
-        assert permissions_by_index(encode_values(values)) == {value.index: value.permissions for value in values}
+        assert are_public(encode_values(values)) == all(value.public for value in values)
 
 
 @pytest.mark.parametrize("vector", VECTORS["bad_values"], ids=lambda one: one["name"])
-def test_permissions_by_index_refuses_the_same_values_for_the_same_reason(vector: Any) -> None:
+def test_are_public_refuses_the_same_values_for_the_same_reason(vector: Any) -> None:
     with pytest.raises(RecordError) as caught:
-        permissions_by_index(bytes.fromhex(vector["bytes"]))
+        are_public(bytes.fromhex(vector["bytes"]))
     assert caught.value.rule.name == vector["rule"]
 
 
@@ -195,7 +241,7 @@ def test_values_of_many_records_at_once(vector: Any) -> None:
 def test_one_bad_record_spoils_many(vector: Any, place: int) -> None:
     many = [encode_values([Value(1, "URL", b"x")])] * 2
     many.insert(place, bytes.fromhex(vector["bytes"]))
-    if vector["rule"] == "record.same-index":
+    if vector["rule"] in ("record.same-index", "record.bad-reader"):
         decode_values_of_all(many, MARK)
     else:
         with pytest.raises(RecordError):

@@ -7,11 +7,21 @@ from typing import Any
 import msgpack
 import pytest
 
-from protocol.errors import MessageError
+from protocol.errors import MessageError, NotVerified
 from protocol.limits import MAX_STATEMENT_BYTES
 from protocol.signatures import PublicKey, SigningKey
-from protocol.statements import Address, Delegation, OnlineKey, read_delegation, read_online_key
+from protocol.statements import (
+    Address,
+    Delegation,
+    DelegationRequest,
+    OnlineKey,
+    read_delegation,
+    read_online_key,
+    read_request,
+)
+from protocol.succession import Succession, read_succession
 from tests.vectors.actors import SECONDARY, TOP, key
+from tests.vectors.generate import READERS
 from tests.vectors.load import load
 
 VECTORS = load("statements")
@@ -58,11 +68,32 @@ def test_online_keys(vector: Any) -> None:
     assert unverified.signed_by(signer.public)
 
 
+@pytest.mark.parametrize("vector", VECTORS["requests"], ids=lambda one: one["name"])
+def test_requests(vector: Any) -> None:
+    claim = DelegationRequest(
+        vector["child"],
+        tuple(PublicKey(algorithm, bytes.fromhex(raw)) for algorithm, raw in vector["keys"]),
+        tuple(Address(*one) for one in vector["addresses"]),
+        vector["made"],
+    )
+    statement = bytes.fromhex(vector["statement"])
+    assert claim.sign(SigningKey(bytes.fromhex(vector["signer"]["seed"]))) == statement
+    assert read_request(statement) == claim
+
+
+@pytest.mark.parametrize("vector", VECTORS["successions"], ids=lambda one: one["name"])
+def test_successions(vector: Any) -> None:
+    old, following = (PublicKey(one[0], bytes.fromhex(one[1])) for one in (vector["key"], vector["next_key"]))
+    claim = Succession(vector["prefix"], old, following, vector["made"], vector["until"])
+    statement = bytes.fromhex(vector["statement"])
+    assert claim.sign(SigningKey(bytes.fromhex(vector["signer"]["seed"]))) == statement
+    assert read_succession(statement) == claim
+
+
 @pytest.mark.parametrize("vector", VECTORS["bad"], ids=lambda one: f"{one['kind']}: {one['name']}")
 def test_what_is_no_statement(vector: Any) -> None:
-    read = read_delegation if vector["kind"] == "delegation" else read_online_key
-    with pytest.raises(MessageError) as caught:
-        read(bytes.fromhex(vector["statement"]))
+    with pytest.raises((MessageError, NotVerified)) as caught:
+        READERS[vector["kind"]](bytes.fromhex(vector["statement"]))
     assert caught.value.rule.name == vector["rule"]
 
 

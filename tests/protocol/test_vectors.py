@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import msgpack
 import pytest
 
+from protocol.messages import Op
 from tests.protocol import plain
 from tests.vectors import generate
 from tests.vectors.load import load, unshown
@@ -37,6 +39,17 @@ def test_requests_and_responses_are_the_messagepack_that_they_say(operation: Any
         response = bytes.fromhex(said["response"])
         assert msgpack.unpackb(response) == [rid, said["status"], unshown(said["payload"])]
         assert response[:10] == b"\x93\xcf" + rid.to_bytes(8, "big")
+
+
+def test_every_operation_has_a_vector() -> None:
+    assert {one["op"] for one in load("messages")["operations"]} >= set(Op)
+
+
+def test_requests_over_udp_are_padded_to_what_lets_a_full_datagram_back() -> None:
+    lengths = {
+        one["name"]: len(one["request"]) // 2 for one in load("messages")["operations"] if "over UDP" in one["name"]
+    }
+    assert set(lengths.values()) == {411}, lengths
 
 
 def test_the_proof_of_a_key_is_a_signature_over_context_zone_and_nonce() -> None:
@@ -101,6 +114,56 @@ def test_online_keys(vector: Any) -> None:
         vector["not_before"],
         vector["not_after"],
     ]
+
+
+@pytest.mark.parametrize("vector", load("statements")["requests"], ids=lambda one: one["name"])
+def test_delegation_requests(vector: Any) -> None:
+    first = bytes.fromhex(vector["keys"][0][1])
+    assert first == plain.public_of(bytes.fromhex(vector["signer"]["seed"]))
+    body = plain.statement_body(bytes.fromhex(vector["statement"]), b"biaoshi delegation request 1\x00", [first])
+    keys = [[algorithm, bytes.fromhex(raw)] for algorithm, raw in vector["keys"]]
+    assert body == [vector["child"], keys, vector["addresses"], vector["made"]]
+
+
+@pytest.mark.parametrize("vector", load("statements")["successions"], ids=lambda one: one["name"])
+def test_successions(vector: Any) -> None:
+    key, following = ([algorithm, bytes.fromhex(raw)] for algorithm, raw in (vector["key"], vector["next_key"]))
+    assert key[1] == plain.public_of(bytes.fromhex(vector["signer"]["seed"]))
+    body = plain.statement_body(bytes.fromhex(vector["statement"]), b"biaoshi succession 1\x00", [key[1]])
+    assert body == [vector["prefix"], key, following, vector["made"], vector["until"]]
+
+
+def test_the_key_of_a_code_signs_a_request() -> None:
+    vector = load("messages")["code"]
+    code = bytes.fromhex(vector["bytes"])
+    text = b32encode(code).decode()
+    assert "-".join(text[at : at + 4] for at in range(0, 16, 4)) == vector["text"]
+    seed = sha256(b"biaoshi code 1\x00" + code).digest()
+    assert seed.hex() == vector["seed"]
+    assert plain.public_of(seed).hex() == vector["public"]
+    signed = b"biaoshi ask 1\x00" + bytes.fromhex(vector["request"])
+    assert signed.hex() == vector["signed"]
+    assert plain.sign(seed, signed).hex() == vector["signature"]
+    assert vector["request"] == load("statements")["requests"][0]["statement"]
+
+
+def relayed(name: str) -> list[tuple[bytes, str, list[bytes]]]:
+    """The answers to a question of the vectors that come with proof, and the identifier that was asked for."""
+    (one,) = [one for one in load("messages")["operations"] if one["name"] == name]
+    asked = unshown(one["arguments"])[0]
+    return [(asked, said["name"], unshown(said["payload"])) for said in one["responses"] if said["status"] in (0, 104)]
+
+
+@pytest.mark.parametrize("name", ["resolve with proof", "resolve with proof over UDP"])
+def test_a_proof_makes_a_receipt_with_its_chain(name: str) -> None:
+    (shown,) = [one for one in load("messages")["operations"] if one["name"] == "chain to a proof"]
+    delegations, online_keys = unshown(shown["responses"][0]["payload"])
+    anchor = load("receipt")["anchor"]
+    statuses = {"found": 0, "stale": 0, "absent": 100, "withdrawn": 101}
+    for asked, said, proof in relayed(name):
+        receipt = msgpack.packb([1, *proof, delegations, online_keys])
+        identifier, status, _ = plain.receipt_answer(receipt, anchor["prefix"], bytes.fromhex(anchor["key"]))
+        assert (identifier, status) == (asked, statuses[said])
 
 
 def test_key_ids() -> None:

@@ -183,6 +183,7 @@ def truths() -> dict[str, tuple[Lie, Status, bool]]:
         "among other leaves of a turn": (relayed(0, ENTERPRISE.says(others=5)), Status.OK, False),
         "an absence": (relayed(0, ENTERPRISE.says(status=100, payload=300)), Status.NOT_FOUND, False),
         "a withdrawal": (relayed(0, ENTERPRISE.says(status=101, payload=WITHDRAWN)), Status.WITHDRAWN, False),
+        "a suspension": (relayed(0, ENTERPRISE.says(status=105, payload=None)), Status.SUSPENDED, False),
         "the parent's word": (
             relayed(0, SECONDARY.says(status=100, payload=300), SECONDARY.chain), Status.NOT_FOUND, False,
         ),
@@ -234,9 +235,10 @@ def lies() -> dict[str, tuple[Lie, str]]:
         "an answer that is too stale": (
             relayed(104, ENTERPRISE.says(ago=TTL + MAX_STALE_SECONDS + TOLERANCE_S + 5)), "relay.too-old",
         ),
-        "an answer from the future": (relayed(0, ENTERPRISE.says(ago=-TOLERANCE_S - 600)), "trust.clock"),
+        "an answer from the future": (relayed(0, ENTERPRISE.says(ago=-TOLERANCE_S - 600)), "trust.clock-ahead"),
         "an absence without proof": (Lie(100, 300), "client.no-evidence"),
         "a withdrawal without proof": (Lie(101, WITHDRAWN), "client.no-evidence"),
+        "a suspension without proof": (Lie(105, None), "client.no-evidence"),
         "a referral without proof": (Lie(103, [b"", 600]), "client.no-evidence"),
         "a record without proof": (Lie(0, FALSE), "relay.malformed"),
         "a stale record without proof": (Lie(104, [0, FALSE, 700]), "relay.malformed"),

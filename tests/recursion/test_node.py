@@ -21,12 +21,14 @@ from protocol.relays import read_evidence, read_relayed
 from protocol.series import parse_series
 from protocol.status import Status
 from protocol.trust import Verifier
+from registry.store.allotments import Stage
 from registry.store.series import series_identifier
 from registry.store.writes import ANY, SUSPEND, Write
 from resolver.client import Client, UnverifiedClient
 from resolver.recursion import answering, recursion
 from resolver.recursion.recursion import answer_parts
 from tests.recursion.tree import ENTERPRISE, PUMP, SECONDARY, TOP, RecursiveNode, Tree, province, recursive
+from tests.registry.store.builders import allot
 from tests.resolver.servers import LOOPS, NOW, Peer, ZoneKeys, put, run
 
 BOTH = pytest.mark.parametrize("loop", LOOPS)
@@ -155,6 +157,19 @@ def test_pipelines_of_what_is_known_and_what_is_not(loop: str) -> None:
                         assert reply.evidence is not None
                 assert not asked
             assert node.cache.counters.misses >= 100, "some waited for the same answer"
+
+    run(main(), loop)
+
+
+@BOTH
+def test_who_sends_no_more_still_gets_what_is_answered_later(loop: str) -> None:
+    async def main() -> None:
+        async with province() as tree, recursive(tree) as node, peer(node) as asking:
+            asking.writer.write(asking.resolve(PUMP))
+            asking.writer.write_eof()
+            [reply] = await asking.take(1)
+            assert reply.status == Status.OK
+            assert await asking.reader.read() == b""
 
     run(main(), loop)
 
@@ -424,3 +439,25 @@ def test_evidence_in_another_writers_words() -> None:
         assert parts[0] == b"\x64\xcd\x01\x2c"
         [(message, _)] = split(b"\x93\x07" + b"".join(parts[1:]))
         assert message == (7, 0, (encode_request(Op.RESOLVE, 7, b"88/x", 1), response, b"seal"))
+
+
+@BOTH
+def test_a_suspended_prefix_through_a_recursive_node(loop: str) -> None:
+    """Also where it is delegated: its parent refers nobody there any more. Resumed, it answers again."""
+
+    async def main() -> None:
+        async with province() as tree:
+            secondary = tree.zones[SECONDARY].store
+            for name in (PUMP, f"{SECONDARY}.5/S1"):
+                prefix = name.partition("/")[0]
+                secondary.apply([allot(prefix, Stage.SUSPENDED)], NOW)
+                async with recursive(tree) as node, Client(node.address, anchor=tree.anchor) as client:
+                    for _ in range(2):
+                        answer = await client.resolve(name)
+                        assert (answer.status, answer.record) == (Status.SUSPENDED, None)
+                        assert answer.proof.zone.prefix == SECONDARY
+                secondary.apply([allot(prefix, Stage.DELEGATED)], NOW)
+                async with recursive(tree) as node, Client(node.address, anchor=tree.anchor) as client:
+                    assert (await client.resolve(name)).found
+
+    run(main(), loop)

@@ -119,6 +119,41 @@ def test_a_living_server_comes_before_one_that_has_failed() -> None:
     assert chosen(servers, 10.0) == FAR, "also when the rest of the other is over"
 
 
+def test_whether_it_is_back_is_found_out_beside_anothers_answer() -> None:
+    servers = Servers()
+    servers.answered(ZONE, FAR, 0.5)
+    servers.failed(ZONE, NEAR, 0.0, "lost")
+    assert servers.returning(ZONE, ALL, FAR, FIRST_REST_S - 0.01) is None, "it rests"
+    now = FIRST_REST_S
+    returning = servers.returning(ZONE, ALL, FAR, now)
+    assert returning is not None
+    assert returning[0] == NEAR
+    assert servers.returning(ZONE, ALL, FAR, now) is None, "one question finds out"
+    servers.failed(ZONE, NEAR, now, "lost")
+    assert servers.returning(ZONE, ALL, FAR, now + FIRST_REST_S) is None, "it rests for longer"
+    now += 2 * FIRST_REST_S
+    assert servers.returning(ZONE, ALL, NEAR, now) is None, "it is asked anyway"
+    assert servers.returning(ZONE, ALL, FAR, now) is not None
+    servers.back(ZONE, NEAR)
+    assert servers.returning(ZONE, ALL, FAR, now) is None
+    assert chosen(servers, now) == NEAR, "as good as new"
+
+
+def test_a_server_that_was_hardly_waited_for_rests_briefly_however_often() -> None:
+    servers = Servers()
+    now = 0.0
+    for _ in range(5):
+        servers.failed(ZONE, NEAR, now, "silent", hasty=True)
+        choice = servers.choose(ZONE, (NEAR,), (), now)
+        assert choice is not None
+        assert (choice.server, choice.wait) == (None, FIRST_REST_S)
+        now += FIRST_REST_S
+        assert servers.choose(ZONE, (NEAR, FAR), (), now).server == FAR  # type: ignore[union-attr]
+        assert servers.choose(ZONE, (NEAR,), (), now).server == NEAR  # type: ignore[union-attr]
+    servers.failed(ZONE, NEAR, now, "refused")
+    assert servers.choose(ZONE, (NEAR,), (), now).wait == 2 * FIRST_REST_S  # type: ignore[union-attr]
+
+
 def test_zones_do_not_share_their_experience() -> None:
     servers = Servers()
     servers.failed(ZONE, NEAR, 0.0, "lame")

@@ -94,7 +94,12 @@ class Walked:
 
 @pytest.mark.parametrize(
     ("status", "payload", "expected"),
-    [(0, BODY, Status.OK), (100, 300, Status.NOT_FOUND), (101, WITHDRAWN_BODY, Status.WITHDRAWN)],
+    [
+        (0, BODY, Status.OK),
+        (100, 300, Status.NOT_FOUND),
+        (101, WITHDRAWN_BODY, Status.WITHDRAWN),
+        (105, None, Status.SUSPENDED),
+    ],
 )
 def test_from_the_top_to_an_answer(status: int, payload: object, expected: Status) -> None:
     walked = Walked()
@@ -282,8 +287,10 @@ def test_where_the_parent_knows_nothing_newer_it_is_not_asked_again_soon() -> No
     walked = Walked(delegations=delegations)
     walked.fail_all()
     walked.exhausted()
+    assert walked.referral(1) is None, "the parent has done its work"
+    assert walked.walk.tried == set(walked.walk.servers)
     with pytest.raises(Unresolved) as caught:
-        walked.referral(1)
+        walked.exhausted()
     assert caught.value.rule.name == "recursion.no-answer"
     assert caught.value.details["zone"] == "88.118.32001"
     again = Walked(delegations=delegations)

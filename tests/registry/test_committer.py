@@ -58,7 +58,10 @@ class Bench:
         self.store = store
         self.turns: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.clock = iter(range(100, 10_000))
-        self.committer = Committer(store, self.turns.put, lambda: next(self.clock))
+        self.failures: list[StoreError] = []
+        self.committer = Committer(
+            store, self.turns.put, lambda: next(self.clock), failed=lambda error: self.failures.append(error)
+        )
         self.told: list[tuple[str, Result]] = []
 
     def submit(self, name: str, writes: Sequence[Write]) -> None:
@@ -146,6 +149,7 @@ def test_an_error_of_the_store_is_told_to_every_batch_of_the_group(bench: Bench)
     bench.store.failure = error
     bench.let_go()
     assert bench.told[1:] == [("a", error), ("b", error), ("c", error)]
+    assert bench.failures == [error], "one transaction"
     bench.store.failure = None
     bench.submit("d", [put("88.1/d")])
     bench.let_go()

@@ -111,9 +111,17 @@ def test_what_waits_is_bounded() -> None:
 
 def test_how_far_each_is_behind() -> None:
     followers = Followers(KEYS)
-    assert followers.status(7) == {"behind_one": -1, "behind_two": -1}
-    followers.heard("one", 5, 0.0)
-    assert followers.status(7) == {"behind_one": 2, "behind_two": -1}
+    unheard = {"behind_two": -1, "seconds_behind_two": -1}
+    assert followers.status(7, 90.0) == {"behind_one": -1, "seconds_behind_one": -1, **unheard}
+    followers.heard("one", 5, 100.0)
+    assert followers.status(7, 130.5) == {"behind_one": 2, "seconds_behind_one": 30, **unheard}
+    followers.heard("one", 7, 140.0)
+    assert followers.status(7, 150.0) == {"behind_one": 0, "seconds_behind_one": 0, **unheard}
+    followers.polling("one", 1, 160.0)
+    assert followers.status(7, 170.0) == {"behind_one": 0, "seconds_behind_one": 0, **unheard}
+    followers.polling("one", -1, 180.0)
+    assert followers.status(8, 195.0) == {"behind_one": 1, "seconds_behind_one": 15, **unheard}
+    followers.heard("one", 5, 200.0)
     assert followers.least_held is None
     followers.heard("two", 6, 0.0)
     assert followers.least_held == 5

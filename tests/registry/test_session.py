@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol.errors import StoreError
+from protocol.errors import RecordError, StoreError
 from protocol.framing import split
+from protocol.kept import encode_data, read_data
 from protocol.limits import (
     MAX_CHANGES,
     MAX_CURSOR_BYTES,
@@ -26,6 +27,7 @@ from protocol.node import NodeFacts
 from protocol.records import Value, encode_values, split_body
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from protocol.templates import Item, Template
 from protocol.trust import Chain
 from registry.feeding import Poll, Question, read_page
 from registry.followers import Followers
@@ -36,8 +38,10 @@ from registry.store.feed import FeedPage
 from registry.store.interface import STORE_FAILED, STORE_FULL, flat
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
+from registry.store.templates import template_write
 from registry.store.writes import ABSENT, ANY, Write
-from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, values, withdraw
+from registry.templates.checking import NO_SUCH
+from tests.registry.store.builders import ADMIN_ONLY, everything, noise, put, templated, values, withdraw
 
 ZONE: Final = "88.118"
 OWNER: Final = SigningKey(b"w" * 32)
@@ -47,7 +51,7 @@ ENTERPRISE: Final = SigningKey(b"e" * 32)
 STRANGER: Final = SigningKey(b"s" * 32)
 
 FACTS: Final = NodeFacts("secondary", ZONE, "biaoshi/test", Chain((b"delegation",), (b"online key",)))
-RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]})
+RIGHTS: Final = Rights({OWNER.public: [ZONE], ENTERPRISE.public: ["88.118.1", "88.118.É"]}, ZONE)
 RID: Final = 0xFEDC_BA98_7654_3210
 
 
@@ -439,6 +443,7 @@ tricky_identifiers = st.sampled_from([
 ])  # fmt: skip
 tricky_values = st.sampled_from([
     values(), values("x", 2), values("x", ADMIN_ONLY), b"", b"\x90", b"\xc1", values() + b"\x90",
+    b"\x92", templated(), templated(version=2),
     b"\x92" + values()[1:] * 2, b"\xdc\x00\x01" + values()[1:], b"\x91\x94\x01\xa3URL\xc4\x00\x05",
     b"\x91\x93\x00\xa3URL\xc4\x00", b"\x91\x93\x01\xa0\xc4\x00", b"\x91\x93\x01\xa3URL\xa0",
     b"\x91\x93\x01\xa2\xff\xff\xc4\x00", b"\x91\x95\x01\xa3URL\xc4\x00\x05\x10",
@@ -451,11 +456,21 @@ tricky_items = st.tuples(
 usual_items = st.tuples(
     st.sampled_from([b"88.118.1/a", b"88.118.1.2/x", b"88.118.1/b"]),
     st.sampled_from([None, 0, 1]),
-    st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2)]),
+    st.sampled_from([values(), values("x", ADMIN_ONLY), values("x", 2), templated()]),
 )
 plain_items = st.tuples(
     st.sampled_from([b"88.118.1/a", b"88.118.1.2/x"]), st.just(0), st.sampled_from([values(), values("x", 2)])
 )
+
+
+def nowhere(prefix: str) -> None:
+    """As if no prefix were suspended."""
+
+
+def follows(prefix: str, content: bytes) -> None:
+    """As if each prefix had one version of a template."""
+    if read_data(content)[0] != 1:
+        raise RecordError(NO_SUCH, prefix=prefix, version=2)
 
 
 @example([(b"88.118.1/a", None, values())] * 16, [(0, (b"88.118.1./a", None, values()))])
@@ -467,11 +482,11 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
     items: list[object] = list(usual)
     for place, item in tricky:
         items.insert(place, item)
-    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1", "88.118.É"), MemoryStore().cut, nowhere, follows)
     writes: list[Write] = []
     refused: dict[int, object] = {}
     for place, item in enumerate(items):
-        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut)
+        one = read_writes([item], ("88.118.1", "88.118.É"), MemoryStore().cut, nowhere, follows)
         writes += one.writes
         if one.refused:
             refused[place] = one.refused[0]
@@ -483,10 +498,10 @@ def test_a_batch_is_read_as_its_items_are(usual: list[tuple[object, ...]], trick
 def test_one_restricted_record_among_a_thousand(place: int) -> None:
     items: list[object] = [(b"88.118.1/%d" % number, 0, values()) for number in range(1_000)]
     items[place] = (b"88.118.1/secret", 0, values("x", ADMIN_ONLY))
-    whole = read_writes(items, ("88.118.1",), MemoryStore().cut)
+    whole = read_writes(items, ("88.118.1",), MemoryStore().cut, nowhere, follows)
     assert [number for number, write in enumerate(whole.writes) if write.restricted] == [place]
     items[place] = (b"88.118.1/bad", 0, values() + b"\x90")
-    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut).refused) == [place]
+    assert list(read_writes(items, ("88.118.1",), MemoryStore().cut, nowhere, follows).refused) == [place]
 
 
 # Reading ---------------------------------------------------------------------------------------------
@@ -574,6 +589,7 @@ def test_records_of_the_whole_zone(filled: MemoryStore, owner: Session) -> None:
         ((b"88.118", None, 10), Status.NOT_PERMITTED),
         ((b"88.118.1", None, 0), Status.BAD_REQUEST),
         ((b"88.118.1", None, -1), Status.BAD_REQUEST),
+        ((b"88.118.1", None, True), Status.BAD_REQUEST),
         ((b"88.118.1", None, MAX_LIST + 1), Status.BAD_REQUEST),
         ((b"88.118.1", None), Status.BAD_REQUEST),
         ((b"88.118.1", 5, 10), Status.BAD_REQUEST),
@@ -596,6 +612,31 @@ def test_records_refused(
 def test_a_cursor_gives_no_right(filled: MemoryStore, enterprise: Session) -> None:
     entries, _ = payload_of(ask(enterprise, Op.RECORDS, b"88.118.1", b"88.118.10/00", 10))
     assert entries == ()
+
+
+def test_search(filled: MemoryStore, enterprise: Session) -> None:
+    items = (Item(index=2000, name="LOT", indexed=True),)
+    filled.apply([template_write(Template("88.118.1", 1, "pump", "C34", items), ABSENT)], 1)
+    filled.apply([Write(b"88.118.1/%d" % i, ANY, encode_data(1, [(2000, b"L%d" % (i % 2))])) for i in range(10, 20)], 2)
+    found: list[object] = []
+    cursor: object = None
+    while True:
+        entries, cursor = payload_of(ask(enterprise, Op.SEARCH, b"88.118.1", 2000, b"L1", cursor, 2))
+        assert isinstance(entries, tuple)
+        found += [identifier for identifier, _ in entries]
+        if cursor is None:
+            break
+    assert found == [b"88.118.1/%d" % i for i in range(11, 20, 2)]
+    for arguments, status in (
+        ((b"88.118.2", 2000, b"L1", None, 2), Status.NOT_PERMITTED),
+        ((b"88.118.1", 2000, "L1", None, True), Status.BAD_REQUEST),
+        ((b"88.118.1", True, b"L1", None, 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 0, b"L1", None, 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 2000, b"L1", b"88.118.2/1", 2), Status.BAD_REQUEST),
+        ((b"88.118.1", 2000, b"L1", None), Status.BAD_REQUEST),
+        ((b"88..1", 2000, b"L1", None, 2), Status.BAD_IDENTIFIER),
+    ):
+        assert ask(enterprise, Op.SEARCH, *arguments).status == status
 
 
 def changes(session: Session, cursor: object, limit: int, *more: object) -> FeedPage:
@@ -645,7 +686,7 @@ FOLLOWER: Final = SigningKey(b"f" * 32)
 
 def follower_session(store: MemoryStore) -> Session:
     """A session of a follower."""
-    rights = Rights({OWNER.public: [ZONE]}, followers=Followers({FOLLOWER.public: "custody-1"}))
+    rights = Rights({OWNER.public: [ZONE]}, ZONE, followers=Followers({FOLLOWER.public: "custody-1"}))
     session = Session(store, FACTS, rights, dict)
     assert ask(session, Op.PROVE, FOLLOWER.sign(challenge_bytes(ZONE, authenticate(session, FOLLOWER)))).payload == ()
     return session
@@ -665,7 +706,7 @@ def test_a_question_that_may_wait(filled: MemoryStore, owner: Session) -> None:
     end = changes(owner, None, 1_000).cursor
     poll = answer(follower_session(filled), Op.CHANGES, end, 10, 5_000, 7, end)
     assert isinstance(poll, Poll)
-    assert poll[1:] == (Question(end, 10, 5_000, 7, end), filled, "custody-1")
+    assert poll[1:4] == (Question(end, 10, 5_000, 7, end), filled, "custody-1")
     assert poll.response(final=False) is None
     assert read_page(read(poll.response(final=True) or b"").payload) == FeedPage([], end, False, end)
     filled.apply([put("88.118.5/new")], 41)

@@ -96,8 +96,9 @@ async def a_line(server: Server | None, there: Way = through, here: Way = back) 
 MOST_DELAY_S: Final = 0.02
 
 
-def bad(seed: int, loss: float, damage: float = 0.1) -> dict[str, Way]:
-    """Both ways of a line that loses, doubles, damages (one bit), and delays so that the order changes."""
+def bad_weather(seed: int, loss: float, damage: float = 0.1) -> Callable[[bytes], list[tuple[bytes, float]]]:
+    """What becomes of a datagram: copies with their delays. Some are lost, some doubled, some damaged (one bit), and
+    the order changes."""
     source = random.Random(seed)
 
     def copies(data: bytes) -> list[tuple[bytes, float]]:
@@ -111,6 +112,13 @@ def bad(seed: int, loss: float, damage: float = 0.1) -> dict[str, Way]:
                 copy = data[:at] + bytes((data[at] ^ 1 << source.randrange(8),)) + data[at + 1 :]
             sent.append((copy, source.random() * MOST_DELAY_S))
         return sent
+
+    return copies
+
+
+def bad(seed: int, loss: float, damage: float = 0.1) -> dict[str, Way]:
+    """Both ways of a line under bad weather."""
+    copies = bad_weather(seed, loss, damage)
 
     def there(line: Line, data: bytes) -> None:
         for copy, delay in copies(data):

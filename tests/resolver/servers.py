@@ -125,6 +125,7 @@ class Server:
         role: str = "secondary",
         listing: bool = True,
         host: str = "127.0.0.1",
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.host = host
@@ -134,7 +135,7 @@ class Server:
         self.facts = NodeFacts(role, keys.zone, "biaoshi/1", keys.chain, listing)
         self.answerer = Answerer(store, self.facts)
         self.turn = Turn(keys.online, loop.call_soon, self._now_ms, self._count_turn)
-        self.connections = Connections(self.answerer, self.turn, loop, unsealed=unsealed)
+        self.connections = Connections(self.answerer, self.turn, loop, unsealed=unsealed, clock=clock)
         self.store = store
         self.accepted = 0
         self.port = 0

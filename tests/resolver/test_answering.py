@@ -12,16 +12,19 @@ from protocol.framing import MessageStream, decode_one, split
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_DATA_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES
 from protocol.messages import MAX_RID, Op, Response, encode_request, read_response, refusal
 from protocol.node import NodeFacts
-from protocol.records import State, Value, decode_body
+from protocol.records import State, Value, decode_body, encode_values
 from protocol.runs import read_run, read_single
 from protocol.signatures import SigningKey
 from protocol.statements import Delegation
 from protocol.status import Status
 from protocol.trust import Chain
+from registry.store.allotments import Stage
+from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, SUSPEND, Write
 from resolver.answering import PARTS, Answerer
+from tests.registry.store.builders import allot
 from tests.resolver.servers import ADMIN_ONLY, NOW, ZONE, put
 
 FACTS = NodeFacts("secondary", ZONE, "biaoshi/1", Chain((b"d",), (b"k",)))
@@ -35,6 +38,12 @@ PRESENT = {
 }
 
 BELOW_A_CUT = (b"88.118.7/there", b"88.118.7.1/there", b"88.118.7/absent")
+
+BELOW_A_CLOSURE = {
+    b"88.118.6/there": Status.SUSPENDED,
+    b"88.118.6.1/x": Status.SUSPENDED,
+    b"88.118.5/x": Status.WITHDRAWN,
+}
 
 
 def _store() -> MemoryStore:
@@ -54,6 +63,9 @@ def _store() -> MemoryStore:
         SigningKey(bytes(32))
     )
     store.apply([system_write(DELEGATIONS, "88.118.7", {"DELEGATION": statement})], NOW)
+    for identifier in BELOW_A_CLOSURE:
+        put(store, identifier.decode(), Value(1, "URL", b"u"))
+    store.apply([allot("88.118.6", Stage.SUSPENDED), allot("88.118.5", Stage.CLOSED)], NOW)
     return store
 
 
@@ -82,11 +94,29 @@ def rule_of(found: Response) -> str:
     return error.rule.name
 
 
+@pytest.mark.parametrize("identifier", [*BELOW_A_CLOSURE, b"88.118.6/absent", b"88.118.6.9/absent"])
+def test_below_a_prefix_that_is_suspended_or_closed(identifier: bytes) -> None:
+    status = BELOW_A_CLOSURE.get(identifier, Status.SUSPENDED)
+    assert ask(Op.RESOLVE, identifier)[1:] == (status, None)
+    assert ask(Op.RESOLVE_MANY, [identifier, b"88.118/short"]).payload[0] == (status, None)  # type: ignore[index]
+    prefix = identifier.partition(b"/")[0]
+    assert ask(Op.LIST, prefix, None, 10)[1:] == (status, None)
+    answer = read_unproven_answer(identifier, status, None)
+    assert (answer.status, answer.record, answer.found) == (status, None, False)
+
+
+def test_a_list_leaves_out_what_is_suspended_or_closed() -> None:
+    listed, cursor = ask(Op.LIST, b"88.118", None, 100).payload  # type: ignore[misc]
+    assert cursor is None
+    prefixes = {one.partition(b"/")[0] for one in listed}
+    assert prefixes == {b"88.118", b"88.118.1", b"88.118.A1"}
+
+
 # Both ways give the same -----------------------------------------------------------------------------
 
 identifiers = st.one_of(
     st.sampled_from([identifier.encode() for identifier in PRESENT]),
-    st.sampled_from([*BELOW_A_CUT, b"\x01delegation/88.118.7", b"\x01/x"]),
+    st.sampled_from([*BELOW_A_CUT, *BELOW_A_CLOSURE, b"88.118.6/absent", b"\x01delegation/88.118.7", b"\x01/x"]),
     st.sampled_from([
         b"88.118.1/greatest", b"88.118.1/mixed", b"88.118.1/restricted", b"88.118.1/gone",
         b"88.118.a1/Case \xe6\xb3\xb5/x",
@@ -284,6 +314,56 @@ def test_a_cut_answer_makes_progress() -> None:
     assert rounds == 4
 
 
+# What was before -------------------------------------------------------------------------------------
+
+
+def test_what_a_record_was_without_what_is_not_for_everybody() -> None:
+    store = MemoryStore()
+    for number in range(3):
+        secret = Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY))
+        store.apply([Write(b"88.118.1/x", ANY, encode_values([Value(1, "N", b"%d" % number), secret]))], 100 + number)
+    store.apply([Write(b"88.118.1/x", ANY, None)], 200)
+    answerer = Answerer(store, FACTS)
+    stood = {99: (100, None), 100: (0, "0"), 101: (0, "1"), 199: (0, "2"), 200: (101, None), 2**40: (101, None)}
+    for at, (status, text) in stood.items():
+        found = ask(Op.AS_OF, b"88.118.1/x", at, answerer=answerer)
+        answer = read_unproven_answer(b"88.118.1/x", found.status, found.payload)
+        assert (found.status, [value.text for value in answer.values]) == (status, [] if text is None else [text])
+    found = ask(Op.HISTORY, b"88.118.1/x", None, MAX_LIST, answerer=answerer)
+    assert isinstance(found.payload, tuple)
+    bodies, more = found.payload
+    assert [[value.text for value in decode_body(body).values] for body in bodies] == [[], ["2"], ["1"], ["0"]]
+    assert more is False
+
+
+def test_a_long_history_comes_in_pages_that_fit() -> None:
+    store = MemoryStore()
+    store.apply([policy_write("88.118", Policy(versions=60))], 1)
+    for number in range(60):
+        large = encode_values([Value(i, "T", bytes([number]) * (MAX_DATA_BYTES - 20)) for i in (1, 2)])
+        store.apply([Write(b"88.118.1/x", ANY, large)], 100 + number)
+    answerer, seen, before = Answerer(store, FACTS), list[int](), None
+    for _ in range(4):
+        found = ask(Op.HISTORY, b"88.118.1/x", before, MAX_LIST, answerer=answerer)
+        assert isinstance(found.payload, tuple)
+        seen += [decode_body(body).version for body in found.payload[0]]
+        before = seen[-1]
+        if not found.payload[1]:
+            break
+    assert seen == list(range(60, 0, -1))
+
+
+@pytest.mark.parametrize("op", [Op.AS_OF, Op.HISTORY])
+def test_looking_back_asks_the_right_node_in_the_right_way(op: Op) -> None:
+    more: tuple[object, ...] = (5,) if op == Op.AS_OF else (None, 1)
+    assert ask(op, b"88.119.1/x", *more).status == Status.NOT_RESPONSIBLE
+    assert ask(op, BELOW_A_CUT[0], *more).status == Status.REFERRAL
+    assert ask(op, b"88.118.1/none", *more).status == Status.NOT_FOUND
+    assert ask(op, b"88.118.1", *more).status == Status.BAD_IDENTIFIER
+    for arguments in ((), (b"",), (b"", True), (b"", -1), (b"", 0, 1), (b"", None, True)):
+        assert rule_of(ask(op, *arguments)) == "message.bad-arguments"
+
+
 # List, status, the rest ------------------------------------------------------------------------------
 
 
@@ -312,6 +392,7 @@ def test_list_may_be_switched_off_and_has_bounds() -> None:
     for arguments in (
         (b"88.118",), (b"88.118", None, 0), (b"88.118", None, MAX_LIST + 1), (b"88.118", 1, 1), (1, None, 1),
         (b"88.118", b"x" * 513, 1), (b"88.118", None, -1), (b"88.118", None, None), (b"88.118", None, 1, 1),
+        (b"88.118", None, True),
     ):  # fmt: skip
         assert rule_of(ask(Op.LIST, *arguments)) == "message.bad-arguments"
 
@@ -319,7 +400,11 @@ def test_list_may_be_switched_off_and_has_bounds() -> None:
 def test_status() -> None:
     shown = ask(Op.STATUS).payload
     assert isinstance(shown, dict)
-    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (b"88.118", b"secondary", len(PRESENT) + 3 + 2)
+    assert (shown[b"zone"], shown[b"role"], shown[b"registered"]) == (
+        b"88.118",
+        b"secondary",
+        len(PRESENT) + 3 + len(BELOW_A_CUT[:2]) + len(BELOW_A_CLOSURE),
+    )
 
 
 def test_what_every_door_answers() -> None:
@@ -330,14 +415,14 @@ def test_what_every_door_answers() -> None:
     assert rule_of(ask(Op.HELLO)) == "message.bad-arguments"
 
 
-@pytest.mark.parametrize("op", [8, 15, 29, 255, 2**64 - 1, -1])
+@pytest.mark.parametrize("op", [8, 15, 30, 255, 2**64 - 1, -1])
 def test_unknown_operations(op: int) -> None:
     found = ask(op, b"x")
     assert found.status == Status.UNKNOWN_OPERATION
     assert rule_of(found) == "message.unknown-operation"
 
 
-@pytest.mark.parametrize("op", [*range(16, 29), *range(40, 44)])
+@pytest.mark.parametrize("op", [*range(16, 30), *range(40, 44)])
 def test_whoever_wants_to_register_is_sent_to_the_other_port(op: int) -> None:
     found = ask(op, b"x")
     assert found.status == Status.UNKNOWN_OPERATION

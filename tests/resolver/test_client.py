@@ -19,8 +19,9 @@ from protocol.records import State, Value, encode_body, encode_values
 from protocol.seals import leaf, seal_turn
 from protocol.signatures import SigningKey
 from protocol.status import Status
+from protocol.trust import CLOCK_AHEAD, CLOCK_BEHIND
 from registry.store.memory import MemoryStore
-from resolver.client import Client, SyncClient, UnverifiedClient
+from resolver.client import Client, SyncClient, UnverifiedClient, resolving
 from tests.resolver.servers import ZONE, Server, ZoneKeys, filled, name, put, run, serving, url
 
 KEYS = ZoneKeys()
@@ -222,8 +223,10 @@ def test_time_of_a_seal(shift_s: int, right: bool) -> None:
             if right:
                 assert (await client.resolve(name(1))).url == url(1)
                 return
-            with pytest.raises(NotVerified, match="clock"):
+            with pytest.raises(NotVerified) as caught:
                 await client.resolve(name(1))
+            assert caught.value.rule is (CLOCK_AHEAD if shift_s > 0 else CLOCK_BEHIND)
+            assert caught.value.details["seconds"] in (abs(shift_s), abs(shift_s) - 1, abs(shift_s) + 1)
 
     run(main())
 
@@ -401,12 +404,13 @@ def test_a_lie_is_never_an_answer(lie: Callable[[Liar, int, bytes, asyncio.Strea
     run(main())
 
 
-def test_the_simulator_can_tell_the_truth() -> None:
-    def truth(liar: Liar, rid: int, wire: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(liar.sealed(wire, liar.true(rid, TRUE_NAME)))
+def _truly(liar: Liar, rid: int, wire: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(liar.sealed(wire, liar.true(rid, TRUE_NAME)))
 
+
+def test_the_simulator_can_tell_the_truth() -> None:
     async def main() -> None:
-        async with lying(truth) as (_, address), Client(address, anchor=KEYS.anchor) as client:
+        async with lying(_truly) as (_, address), Client(address, anchor=KEYS.anchor) as client:
             assert (await client.resolve(TRUE_NAME.decode())).url == url(1)
 
     run(main())
@@ -440,6 +444,50 @@ def test_another_server_takes_over(lie: Callable[[Liar, int, bytes, asyncio.Stre
             for i in range(3):
                 assert (await client.resolve(name(i))).url == url(i)
             assert liar.asked
+
+    run(main())
+
+
+def test_a_server_that_hangs_is_not_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "REST_S", 0.3)
+
+    async def main() -> None:
+        async with (
+            serving() as server,
+            lying(_never_answers) as (liar, address),
+            Client([address, server.address], anchor=KEYS.anchor, timeout=0.6, retries=1) as client,
+        ):
+            for i in range(20):
+                assert (await client.resolve(name(i))).url == url(i)
+            assert liar.asked <= 4, "once, and again when its rest was over"
+            liar.lie = _truly
+            async with asyncio.timeout(5):
+                while liar.asked < 20:  # it is back, and is asked in its turn
+                    assert (await client.resolve(TRUE_NAME.decode())).found
+
+    run(main())
+
+
+def test_all_that_rest_are_tried() -> None:
+    async def main() -> None:
+        async with serving() as server, Client([server.address, "127.0.0.1:1"], anchor=KEYS.anchor) as client:
+            client._resting = dict.fromkeys(client._servers, float("inf"))
+            tried = {client._next_server(0.0) for _ in range(2)}
+            assert tried == set(client._servers)
+
+    run(main())
+
+
+def test_a_server_that_lies_is_passed_over() -> None:
+    async def main() -> None:
+        thief = ZoneKeys(seed=9)
+        async with serving(keys=thief) as liar, serving() as server:
+            async with Client([liar.address, server.address], anchor=KEYS.anchor) as client:
+                for number in range(6):
+                    assert (await client.resolve(name(number))).url == url(number)
+            async with Client([liar.address, "127.0.0.1:1"], anchor=KEYS.anchor) as client:
+                with pytest.raises(NotVerified):  # the lie is told of, and not that another server is dead
+                    await client.resolve(name(1))
 
     run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import socket
 import time
@@ -364,6 +365,38 @@ def test_a_slow_reader_gets_everything_in_order(loop: str) -> None:
                 server.connections.sweep(asyncio.get_running_loop().time())
             assert [reply.rid for reply in replies] == list(range(7, 1_507))
             assert blocked, "24 MB were more than the sockets hold"
+
+    run(main(), loop)
+
+
+@BOTH
+def test_who_asks_much_at_a_time_takes_turns_with_the_others(loop: str) -> None:
+    """Ten clients ask much and read nothing; the time of a turn is up after each thing that they ask."""
+    answered: list[object] = []
+    clock = itertools.count(step=int(1 + resolver.tcp.CARE_SECONDS))
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            server = await stack.enter_async_context(serving(clock=lambda: float(next(clock))))
+            greedy = [await stack.enter_async_context(Peer(server)) for _ in range(10)]
+            modest = await stack.enter_async_context(Peer(server))
+            one = server.answerer.one
+            server.answerer.one = lambda request: answered.append(request) or one(request)  # type: ignore[method-assign, func-returns-value]
+            unknown = tuple(f"{ZONE}.0/unknown-{i}".encode() for i in range(100))
+            for peer in greedy:
+                peer.writer.write(b"".join(peer.exchange.ask(Op.RESOLVE_MANY, unknown)[1] for _ in range(50)))
+            while not answered:  # noqa: ASYNC110  the server is in this loop, and what it does is no event
+                await asyncio.sleep(0)
+            before = len(answered)
+            assert (await modest.ask(Op.PING, b"")).status == Status.OK
+            assert len(answered) - before <= 2 * len(greedy), (
+                "each of the others once or twice, and not all that they ask"
+            )
+            before = len(answered)
+            assert (await modest.answer(name(1))).url == url(1)
+            assert len(answered) - before <= 20, "a plain resolve waits for nobody: these turns are the client's own"
+            for peer in greedy:
+                assert len(await peer.take(50)) == 50
 
     run(main(), loop)
 

@@ -58,10 +58,11 @@ class Zone(NamedTuple):
         serial: int = 1,
         parent: str | None = None,
         signer: SigningKey | None = None,
+        host: str = "node.example.cn",
     ) -> bytes:
         """The delegation of ``child`` by this zone; each part can be bent."""
         name = self.prefix if parent is None else parent
-        addresses = (Address("node.example.cn", 26_410, 26_410),)
+        addresses = (Address(host, 26_410, 26_410),)
         claim = Delegation(name, child.prefix, serial, since, until, (child.key.public,), addresses)
         return claim.sign(signer or self.key)
 
@@ -88,6 +89,11 @@ VALUES: Final = (
     Value(2000, "name", "离心泵 IS80-65-160".encode(), ttl=3_600),
 )
 BODY: Final = encode_body(3, State.ACTIVE, NOW - 3_600, encode_values(VALUES))
+EARLIER_BODIES: Final = tuple(
+    encode_body(version, State.ACTIVE, NOW - 7_200, encode_values([Value(1, "N", b"%d" % version)]))
+    for version in (2, 1)
+)
+"""What it was before, the newest first."""
 WITHDRAWN_BODY: Final = encode_body(4, State.WITHDRAWN, NOW - 60, b"\x90")
 SUSPENDED_BODY: Final = encode_body(4, State.SUSPENDED, NOW - 60, b"\x90")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -47,20 +47,29 @@ from protocol.signatures import SigningKey
 from protocol.statements import (
     DELEGATION_CONTEXT,
     ONLINE_KEY_CONTEXT,
+    REQUEST_CONTEXT,
     Address,
     Delegation,
+    DelegationRequest,
     OnlineKey,
     read_delegation,
     read_online_key,
+    read_request,
 )
 from protocol.status import Status
+from protocol.succession import CONTEXT as SUCCESSION_CONTEXT
+from protocol.succession import Succession, read_succession
+from registry.codes import asking_bytes
 from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_PREFIX, UNKNOWN_KEY, challenge_bytes
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
+from registry.store.history import FORGOTTEN
+from tests.vectors import delegating, relaying, templating
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
     BODY,
+    EARLIER_BODIES,
     ENTERPRISE,
     ENTERPRISE_CHAIN,
     IDENTIFIER,
@@ -74,6 +83,7 @@ from tests.vectors.actors import (
     SECONDARY_CHAIN,
     SIBLING,
     SINCE,
+    STRANGER,
     SUSPENDED_BODY,
     TOP,
     UNTIL,
@@ -82,6 +92,7 @@ from tests.vectors.actors import (
     answered,
     key,
 )
+from tests.vectors.questions import Question, failure
 from tests.vectors.series import series, series_questions
 
 HERE: Final = Path(__file__).parent
@@ -203,6 +214,9 @@ RECORDS: Final[tuple[tuple[str, int, State, int, tuple[Value, ...]], ...]] = (
         "the greatest numbers, a type of the greatest length", (1 << 63) - 1, State.ACTIVE, (1 << 32) - 1,
         (Value((1 << 32) - 1, "T" * 128, bytes(256), ttl=172_800, permissions=15, timestamp=(1 << 32) - 1),),
     ),
+    ("for two readers", 2, State.ACTIVE, NOW,
+        (Value(1, "URL", b"u"), Value(2, "PRICE", b"100", readers=("88.118.32002", "88.118.32001/G.partners")))),
+    ("for whoever proves to be somebody", 1, State.ACTIVE, NOW, (Value(1, "URL", b"u", readers=("*",)),)),
     ("type and data in Chinese", 1, State.ACTIVE, NOW, (Value(2001, "型号", "离心泵".encode()),)),
     ("withdrawn", 4, State.WITHDRAWN, NOW - 60, ()),
     ("suspended", 5, State.SUSPENDED, NOW - 60, ()),
@@ -242,6 +256,10 @@ BAD_VALUES: Final[tuple[tuple[str, bytes], ...]] = (
     ("a timestamp of 2^32", b"\x91\x96\x01\xa1a\xc4\x00\x00\x0e\xcf\x00\x00\x00\x01\x00\x00\x00\x00"),
     ("two elements", b"\x91\x92\x01\xa1a"),
     ("seven elements", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x00"),
+    ("eight elements", b"\x91\x98\x01\xa1a\xc4\x00\x00\x0e\x00\x90\x00"),
+    ("a reader that is no name", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x91\xa3a.."),
+    ("a reader not in normal form", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x91\xa3a.b"),
+    ("a reader named twice", b"\x91\x97\x01\xa1a\xc4\x00\x00\x0e\x00\x92\xa1*\xa1*"),
     ("four thousand million values announced", b"\xdd\xff\xff\xff\xff"),
 )
 
@@ -260,7 +278,8 @@ def records() -> Json:
             "name": name, "version": version, "state": int(state), "time": time,
             "values": [
                 {"index": value.index, "type": value.type, "data": value.data.hex(), "ttl": value.ttl,
-                 "permissions": value.permissions, "timestamp": value.timestamp} for value in values
+                 "permissions": value.permissions, "timestamp": value.timestamp,
+                 **({"readers": list(value.readers)} if value.readers else {})} for value in values
             ],
             "body": body.hex(), "public_body": public_body(body).hex(),
         })  # fmt: skip
@@ -305,10 +324,6 @@ STATUS_PAYLOAD: Final = {
 }  # fmt: skip
 
 
-def failure(error: BiaoshiError) -> tuple[int, list[object]]:
-    return int(error.status), [error.rule.name, dict(error.details)]
-
-
 def _said(op: Op, *arguments: object) -> tuple[int, object]:
     """What every node answers to HELLO, CHAIN and PING."""
     try:
@@ -328,13 +343,9 @@ def _bad_identifier(raw: bytes) -> tuple[int, list[object]]:
     raise AssertionError(raw)
 
 
-Answer = tuple[str, int, object]
-Question = tuple[str, str, int, tuple[object, ...], Sequence[Answer]]
-
-
 def questions() -> list[Question]:
     """Name, door, operation, arguments, and what may be answered: name, status, payload."""
-    padding = bytes(UDP_REQUEST_BYTES - 18 - len(IDENTIFIER))
+    padding = bytes(UDP_REQUEST_BYTES - 17 - len(IDENTIFIER))
     absent = (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS)
     no_slash = _bad_identifier(b"88.118.32001")
     no_key = failure(Refused(NOT_AUTHENTICATED, Status.NOT_AUTHENTICATED))
@@ -369,6 +380,15 @@ def questions() -> list[Question]:
          [("a page", 0, [[IDENTIFIER.decode(), NEW.decode()], NEW]),
           ("delegated", *referral), ("nobody may list", int(Status.NOT_PERMITTED), None)]),
         ("list on", "resolver", Op.LIST, (b"88.118.32001", NEW, 2), [("the last page", 0, [[THIRD.decode()], None])]),
+        ("as of", "resolver", Op.AS_OF, (IDENTIFIER, NOW - 3_600), [("as it is", 0, BODY), ("delegated", *referral)]),
+        ("as of before", "resolver", Op.AS_OF, (IDENTIFIER, NOW - 3_601),
+         [("as it was", 0, EARLIER_BODIES[0]),
+          ("not kept", *failure(Refused(FORGOTTEN, Status.FORGOTTEN, identifier=IDENTIFIER.decode())))]),
+        ("as of the beginning", "resolver", Op.AS_OF, (IDENTIFIER, 0), [("absent", *absent)]),
+        ("history", "resolver", Op.HISTORY, (IDENTIFIER, None, 2),
+         [("the newest", 0, [[BODY, EARLIER_BODIES[0]], True]), ("absent", *absent), ("delegated", *referral)]),
+        ("history on", "resolver", Op.HISTORY, (IDENTIFIER, 2, 2),
+         [("the rest", 0, [[EARLIER_BODIES[1]], False])]),
         ("chain", "both", Op.CHAIN, (), [("shown", *_said(Op.CHAIN))]),
         ("chain over UDP", "resolver", Op.CHAIN, (bytes(UDP_REQUEST_BYTES - 14),), [("shown", *_said(Op.CHAIN))]),
         ("chain of a child", "both", Op.CHAIN, (b"", b"88.118.32001"),
@@ -395,6 +415,8 @@ def questions() -> list[Question]:
         ("fetch", "registry", Op.FETCH, ([IDENTIFIER, ABSENT],), [("shown", 0, [BODY, None]), ("no key", *no_key)]),
         ("records", "registry", Op.RECORDS, (b"88.118.32001", None, 1),
          [("a page", 0, [[[IDENTIFIER.decode(), BODY]], IDENTIFIER])]),
+        ("search", "registry", Op.SEARCH, (b"88.118.32001", 2_000, b"B2311", None, 10),
+         [("nothing found", 0, [[], None])]),
         ("changes", "registry", Op.CHANGES, (None, 100),
          [("the first page", 0, [FEED_PARTS, FEED_CURSOR, False, FEED_CURSOR])]),
         ("changes since", "registry", Op.CHANGES, (FEED_CURSOR, 100, 30_000, 3, FEED_CURSOR),
@@ -413,6 +435,9 @@ def questions() -> list[Question]:
          [("refused", *failure(Refused(USED_NUMBER, Status.CONFLICT, sequence=1, last=1, end=NOW)))]),
         ("statistics", "registry", Op.STATISTICS, (2, ENTERPRISE.prefix.encode(), 0, NOW, None, 10),
          [("enterprises", 0, [[[ENTERPRISE.prefix, 7]], None, NOW, 3_600])]),
+        *delegating.questions(),
+        *relaying.questions(),
+        *templating.questions(),
         *series_questions(),
     ]  # fmt: skip
 
@@ -452,6 +477,11 @@ def messages() -> Json:
         "authentication": {
             "seed": WRITER.seed.hex(), "public": WRITER.public.raw.hex(), "zone": SECONDARY.prefix,
             "nonce": NONCE.hex(), "signed": challenge.hex(), "signature": PROOF.hex(),
+        },
+        "code": {
+            "bytes": delegating.CODE_BYTES.hex(), "text": delegating.CODE, "seed": delegating.CODE_KEY.seed.hex(),
+            "public": delegating.CODE_KEY.public.raw.hex(), "request": delegating.REQUEST.hex(),
+            "signed": asking_bytes(delegating.REQUEST).hex(), "signature": delegating.SIGNATURE.hex(),
         },
         "same_requests": [{"name": name, "request": _hex(raw)} for name, raw in LOOSE_REQUESTS],
         "bad_requests": [{"name": name, "request": _hex(raw)} for name, raw in BAD_REQUESTS],
@@ -528,7 +558,10 @@ def statements() -> Json:
         ("enterprise", ENTERPRISE.key, OnlineKey("88.118.32001", "泵-1", ENTERPRISE.online.public, 0, (1 << 63) - 1)),
     ]
     return {
-        "contexts": {"delegation": DELEGATION_CONTEXT.hex(), "online key": ONLINE_KEY_CONTEXT.hex()},
+        "contexts": {
+            "delegation": DELEGATION_CONTEXT.hex(), "online key": ONLINE_KEY_CONTEXT.hex(),
+            "delegation request": REQUEST_CONTEXT.hex(), "succession": SUCCESSION_CONTEXT.hex(),
+        },
         "keys": {zone.prefix: _key(zone.key) for zone in (TOP, SECONDARY, ENTERPRISE)},
         "delegations": [
             {
@@ -546,6 +579,10 @@ def statements() -> Json:
                 "not_before": claim.not_before, "not_after": claim.not_after, **_statement(claim.sign(signer)),
             } for name, signer, claim in online
         ],
+        "requests": [_request(name, raw) for name, raw in (
+            ("one key", delegating.REQUEST), ("the next key beside it, at another address", delegating.MOVING),
+        )],
+        "successions": [_succession("the next key of the secondary's zone", delegating.SUCCESSION)],
         "bad": [
             {"name": name, "kind": kind, "statement": raw.hex(), "rule": rule_of(lambda r=raw, k=kind: _read(k, r))[0]}
             for name, kind, raw in bad_statements()
@@ -553,8 +590,35 @@ def statements() -> Json:
     }  # fmt: skip
 
 
+def _request(name: str, statement: bytes) -> Json:
+    claim = read_request(statement)
+    return {
+        "name": name, "signer": _key(ENTERPRISE.key), "child": claim.child,
+        "keys": [[one.algorithm, one.raw.hex()] for one in claim.keys],
+        "addresses": [[one.host, one.tcp_port, one.udp_port, one.tls] for one in claim.addresses],
+        "made": claim.made, **_statement(statement),
+    }  # fmt: skip
+
+
+def _succession(name: str, statement: bytes) -> Json:
+    claim = read_succession(statement)
+    return {
+        "name": name, "signer": _key(SECONDARY.key), "prefix": claim.prefix,
+        "key": [claim.key.algorithm, claim.key.raw.hex()], "next_key": [claim.next.algorithm, claim.next.raw.hex()],
+        "made": claim.made, "until": claim.until, **_statement(statement),
+    }  # fmt: skip
+
+
+READERS: Final[dict[str, Callable[[bytes], object]]] = {
+    "delegation": read_delegation,
+    "online key": read_online_key,
+    "delegation request": read_request,
+    "succession": read_succession,
+}
+
+
 def _read(kind: str, statement: bytes) -> object:
-    return read_delegation(statement) if kind == "delegation" else read_online_key(statement)
+    return READERS[kind](statement)
 
 
 def _statement(statement: bytes) -> dict[str, str]:
@@ -599,7 +663,22 @@ def bad_statements() -> list[tuple[str, str, bytes]]:
         ("a key as text", "online key", online(2, [1, "k" * 32])),
         ("an algorithm that is not known", "online key", online(2, [3, raw])),
         ("a delegation", "online key", TOP.delegate(SECONDARY)),
-    ]
+        ("three elements", "delegation request", msgpack.packb([msgpack.packb(["88.118", [[1, raw]], []]), bytes(64)])),
+        ("no key", "delegation request", msgpack.packb([msgpack.packb(["88.118", [], [], NOW]), bytes(64)])),
+        ("signed by its second key", "delegation request", DelegationRequest(
+            "88.118", (SECONDARY.key.public, SIBLING.key.public), (), NOW).sign(SIBLING.key)),
+        ("signed as a delegation", "delegation request", _signed_as(DELEGATION_CONTEXT, delegating.REQUEST)),
+        ("four elements", "succession", msgpack.packb([msgpack.packb(["88", [1, raw], [1, raw], NOW]), bytes(64)])),
+        ("signed by the next key", "succession", Succession(
+            "88", TOP.key.public, SECONDARY.key.public, NOW, UNTIL).sign(SECONDARY.key)),
+    ]  # fmt: skip
+
+
+def _signed_as(context: bytes, request: bytes) -> bytes:
+    """A delegation request of the enterprise, signed over another context."""
+    body = msgpack.unpackb(request)[0]
+    statement: bytes = msgpack.packb([body, ENTERPRISE.key.sign(context + body)])
+    return statement
 
 
 # Receipts ------------------------------------------------------------------------------------------------
@@ -610,11 +689,16 @@ def receipt() -> Json:
     absent = answered(ABSENT, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
     gone = answered(status=Status.WITHDRAWN, payload=WITHDRAWN_BODY)
     own = answered(online=ENTERPRISE.online)
+    of_another_key = OnlineKey(SECONDARY.prefix, "node-2", STRANGER.online.public, KEY_SINCE, KEY_UNTIL)
+    while_keys_change = SECONDARY_CHAIN._replace(
+        online_keys=(of_another_key.sign(key("next secondary zone")), SECONDARY.online_statement())
+    )
     good = [
         ("found", found, SECONDARY_CHAIN),
         ("absent", absent, SECONDARY_CHAIN),
         ("withdrawn", gone, SECONDARY_CHAIN),
         ("found, two delegations", own, ENTERPRISE_CHAIN),
+        ("found, beside it an online key that no key of the zone has signed", found, while_keys_change),
     ]
     spelt = answered(b"88.118.32001/p0000000123456")
     other_chain = SECONDARY_CHAIN._replace(online_keys=(OTHER_SECONDARY.online_statement(),))
@@ -625,6 +709,8 @@ def receipt() -> Json:
         ("a chain without the delegation", found.receipt(SECONDARY_CHAIN._replace(delegations=()))),
         ("a chain without the online key", found.receipt(SECONDARY_CHAIN._replace(online_keys=()))),
         ("an online key of another zone", found.receipt(other_chain)),
+        ("sealed by an online key that no key of the zone has signed",
+         answered(online=STRANGER.online).receipt(while_keys_change)),
         ("a zone that has no say", answered(online=SIBLING.online).receipt(ENTERPRISE_CHAIN._replace(
             delegations=(TOP.delegate(SECONDARY), SECONDARY.delegate(SIBLING)),
             online_keys=(SIBLING.online_statement(),)))),
@@ -673,6 +759,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "statements.json": statements,
     "receipt.json": receipt,
     "series.json": series,
+    "templates.json": templating.templates,
 }
 
 

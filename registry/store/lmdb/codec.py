@@ -6,6 +6,7 @@ last byte   before it
 0x00        the body as it is
 0x01–0xDF   a zstd frame, made with dictionary 1–223
 0xE0–0xEF   a zstd frame and one byte; dictionary number = low half of the last byte · 256 + that byte
+0xFD        a stored body (one of the above) that follows a template: to be expanded (``registry.store.templates``)
 0xFE        a stored body (one of the above) that has values which not everybody may read
 0xFF        a stored body that is not shown: it was withdrawn, or is suspended
 =========== ======================================================================================
@@ -23,7 +24,8 @@ from typing import Final, cast
 import zstandard
 
 from protocol.errors import RecordError, StoreError
-from protocol.records import public_body
+from protocol.kept import is_templated, read_data
+from protocol.records import State, are_public, public_body, split_body
 from registry.store.interface import DAMAGED
 
 MAX_DICTIONARY: Final = 0xFFF
@@ -36,6 +38,7 @@ LEVEL: Final = 3
 
 _LAST_SHORT: Final = 0xDF
 _FIRST_LONG: Final = 0xE0
+TEMPLATED: Final = 0xFD
 RESTRICTED: Final = 0xFE
 WITHDRAWN: Final = 0xFF
 
@@ -43,8 +46,12 @@ UNREADABLE: Final = (zstandard.ZstdError, RecordError, IndexError, MemoryError)
 """What opening a damaged stored body may raise: it ends in the middle, claims gigabytes, or is no record."""
 
 _PLAIN_TAG: Final = b"\x00"
+
+# What stands behind a body, and behind the tag of its dictionary, says what is to be done before anybody may see it.
+PUBLIC_TAG: Final = b""
+TEMPLATED_TAG: Final = bytes((TEMPLATED,))
 RESTRICTED_TAG: Final = bytes((RESTRICTED,))
-_WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
+WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
 
 Opener = Callable[[bytes], bytes | None]
 
@@ -57,6 +64,14 @@ def _withdrawn(stored: bytes) -> None:
     return None
 
 
+class MustExpand(Exception):
+    """A stored body follows a template, without which there is nothing to show of it."""
+
+
+def _templated(stored: bytes) -> None:
+    raise MustExpand
+
+
 class Codec:
     """Opens and makes stored bodies. ``load`` gives the bytes of a dictionary by number, None where there is none.
     Not for use by two threads at once."""
@@ -67,29 +82,27 @@ class Codec:
         self._compressors: dict[int, zstandard.ZstdCompressor] = {}
         table: list[Opener] = [_plain]
         table += [self._first_use(number) for number in range(1, _FIRST_LONG)]
-        table += [self._open_long] * (RESTRICTED - _FIRST_LONG)
-        table += [self._open_restricted, _withdrawn]
+        table += [self._open_long] * (TEMPLATED - _FIRST_LONG)
+        table += [_templated, self._open_restricted, _withdrawn]
         self.public: Final = table
-        """By last byte: gives the body that anybody may see, None for one that is withdrawn or suspended."""
+        """By last byte: gives the body that anybody may see, None for one that is not shown. Raises
+        :class:`MustExpand`."""
 
     def whole(self, stored: bytes) -> bytes:
-        """The whole body, restricted values included, shown or not."""
-        while stored[-1] in (RESTRICTED, WITHDRAWN):
+        """The whole body as it is kept, restricted values included, shown or not."""
+        while stored[-1] >= TEMPLATED:
             stored = stored[:-1]
         body = self.public[stored[-1]](stored)
         assert body is not None
         return body
 
-    def store(self, body: bytes, dictionary: int, *, restricted: bool, withdrawn: bool) -> bytes:
-        """The stored form of a body, ``withdrawn`` also where it is suspended; plain where the dictionary (0: none)
-        does not make it shorter."""
-        stored = self.compress(body, dictionary) if dictionary else body + _PLAIN_TAG
-        if withdrawn:
-            return stored + _WITHDRAWN_TAG
-        return stored + RESTRICTED_TAG if restricted else stored
+    def store(self, body: bytes, dictionary: int, kind: bytes) -> bytes:
+        """The stored form of a body, ``kind`` being its :func:`kind_tag`; plain where the dictionary (0: none) does not
+        make it shorter."""
+        return (self.compress(body, dictionary) if dictionary else body + _PLAIN_TAG) + kind
 
     def store_many(self, bodies: Sequence[bytes], dictionary: int) -> list[bytes]:
-        """The stored forms of active bodies that everybody may read."""
+        """The stored forms of active bodies that everybody may read and that follow no template."""
         if not dictionary or not bodies:
             return [body + _PLAIN_TAG for body in bodies]
         # One call for all of them, in which other threads of Python run: the next batch is checked meanwhile.
@@ -152,6 +165,26 @@ def _decompress_with(dictionary: bytes) -> Opener:
     return zstandard.ZstdDecompressor(
         dict_data=zstandard.ZstdCompressionDict(dictionary), format=zstandard.FORMAT_ZSTD1_MAGICLESS
     ).decompress
+
+
+def kind_tag(values: bytes | None, restricted: bool) -> bytes:
+    """The tag of a body with these values, None for one that is not shown; ``restricted`` as in a write."""
+    if values is None:
+        return WITHDRAWN_TAG
+    if is_templated(values):
+        return TEMPLATED_TAG
+    return RESTRICTED_TAG if restricted else PUBLIC_TAG
+
+
+def kind_of(body: bytes) -> bytes:
+    """The tag of a body. Raises :class:`~protocol.errors.RecordError` where it is none."""
+    head = split_body(body)
+    if head.state is not State.ACTIVE:
+        return WITHDRAWN_TAG
+    if is_templated(head.values):
+        read_data(head.values)
+        return TEMPLATED_TAG
+    return kind_tag(head.values, not are_public(head.values))
 
 
 def damaged(identifier: bytes, error: Exception) -> StoreError:

@@ -11,24 +11,21 @@ from abc import abstractmethod
 from typing import Final
 
 from protocol.errors import StoreError
-from protocol.records import State, permissions_by_index, split_body
+from protocol.records import split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
-from registry.store.lmdb.codec import RESTRICTED_TAG, WITHDRAWN, Codec
+from registry.store.lmdb.codec import WITHDRAWN_TAG, kind_of
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
 from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow
+from registry.store.lmdb.searching import IndexingWork
 from registry.store.lmdb.series import SeriesWork
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
 
-_WITHDRAWN_TAG: Final = bytes((WITHDRAWN,))
-_PUBLIC: Final = frozenset(bits for bits in range(16) if bits & 2)
 
-
-class CopyingWork(SeriesWork):
+class CopyingWork(SeriesWork, IndexingWork):
     """The half of a write transaction that takes over pages; ``writer`` has the other half."""
 
-    _codec: Codec
     _meta: Meta
 
     @abstractmethod
@@ -95,20 +92,22 @@ class CopyingWork(SeriesWork):
             keys.append(key)
             row.changes += 1
             if body is not None:
-                self._copy_one(row, key, body)
+                self._copy_one(prefix, row, key, body)
         for start in range(0, len(keys), KEYS_AN_ENTRY):
             some = keys[start : start + KEYS_AN_ENTRY]
             self._note(keys_entry(part.mark, some), len(some), part.mark)
 
-    def _copy_one(self, row: PrefixRow, key: bytes, body: bytes) -> None:
+    def _copy_one(self, prefix: bytes, row: PrefixRow, key: bytes, body: bytes) -> None:
         before = self._txn.get(key)
-        withdrawn, restricted = _kind(body)
-        if self._meta.again and before is not None:
-            there, given = split_body(self._codec.whole(before)).version, split_body(body).version
-            if there > given:  # versions never go back but with their store
+        kind = kind_of(body)
+        if before is not None:
+            there, given = split_body(self._codec.whole(before)), split_body(body)
+            if self._meta.again and there.version > given.version:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
-        self._recount(row, key, before, not withdrawn)
-        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=restricted, withdrawn=withdrawn))
+            if there.version < given.version:
+                self._keep(prefix, key, there.version, before, given.time)
+        self._recount(row, key, before, kind != WITHDRAWN_TAG)
+        self._txn.put(key, self._codec.store(body, row.dictionary, kind))
 
     def _copy_range(self, part: Part, bounds: tuple[bytes, bytes], *, is_open: bool) -> None:
         prefix = bounds[0].partition(b"/")[0]
@@ -130,7 +129,7 @@ class CopyingWork(SeriesWork):
             else:
                 fresh = False
                 for key, body in zip(keys, bodies, strict=True):
-                    self._copy_one(row, key, body)
+                    self._copy_one(prefix, row, key, body)
         row.changes += len(keys)
         if is_open:
             self._meta.open = OpenRange(part.number, part.mark, first, keys[-1], fresh)
@@ -142,15 +141,9 @@ class CopyingWork(SeriesWork):
         """Ascending records where none stand, against a dictionary of their own."""
         self._choose_dictionary(row, bodies)
         stored = self._codec.store_many(bodies, row.dictionary)
-        withdrawn = 0
-        for i, (gone, secret) in enumerate(map(_kind, bodies)):
-            if gone:
-                stored[i] += _WITHDRAWN_TAG
-                withdrawn += 1
-            elif secret:
-                stored[i] += RESTRICTED_TAG
-        self._put_all(keys, stored)
-        row.active += len(keys) - withdrawn
+        kinds = list(map(kind_of, bodies))
+        self._put_all(keys, [one + kind for one, kind in zip(stored, kinds, strict=True)])
+        row.active += len(keys) - kinds.count(WITHDRAWN_TAG)
 
     def abandon(self) -> bool:
         """Take away what an open range has brought, some of it; whether there is more. Raises :class:`StoreError` where
@@ -224,12 +217,3 @@ class CopyingWork(SeriesWork):
                 row = self._row(prefix)
                 found.append((first, records.key(), row.changes if row else 1))
         return found
-
-
-def _kind(body: bytes) -> tuple[bool, bool]:
-    """Whether a body is not shown, and whether it has values that not everybody may read. Raises
-    :class:`~protocol.errors.RecordError`."""
-    head = split_body(body)
-    if head.state is not State.ACTIVE:
-        return True, False
-    return False, not _PUBLIC.issuperset(permissions_by_index(head.values).values())

@@ -8,6 +8,8 @@ Tables (LMDB named databases):
 ``dictionaries``  number (2 bytes) → the dictionary's bytes
 ``changes``       number of the entry's first change (8 bytes) → entry (``feed``)
 ``meta``          format, next numbers, where the feed ends and how far it was pruned
+``data_index``    prefix number ‖ item ‖ hash of its data ‖ suffix → nothing (``searching``)
+``history``       a record's key ‖ which version → the stored body that it had (``history``)
 
 Records of one prefix lie together, ordered by suffix; three bytes stand for the prefix, which saves ten bytes a
 record in the field's identifiers.
@@ -16,6 +18,7 @@ record in the field's identifiers.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +42,12 @@ OTHER_FORMAT: Final = Rule(
     Status.STORE_FAILED,
     "the store at {path} has format {found}; this program reads format {known}. Use the program version that wrote it",
     "位于 {path} 的存储格式为 {found}，本程序只支持格式 {known}，请使用写入该存储的程序版本",
+)
+IN_USE: Final = Rule(
+    "store.in-use",
+    Status.STORE_FAILED,
+    "another process writes to the store at {path}; a store has one registry process",
+    "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
 )
 NOT_THERE: Final = Rule(
     "store.not-there",
@@ -130,6 +139,8 @@ class Tables(NamedTuple):
     dictionaries: lmdb._Database
     changes: lmdb._Database
     meta: lmdb._Database
+    history: lmdb._Database
+    data_index: lmdb._Database
 
 
 def check_there(path: Path) -> None:
@@ -158,6 +169,18 @@ def open_tables(path: Path, *, writable: bool, map_bytes: int = FIRST_MAP_BYTES)
             env.close()
             raise
     return tables
+
+
+def lock(path: Path) -> int:
+    """Hold the store as its one writer, until the file is closed or the process ends. Raises :class:`StoreError`."""
+    with engine_errors(path):
+        held = os.open(path / "writer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise StoreError(IN_USE, path=str(path)) from None
+    return held
 
 
 def _check_format(tables: Tables, path: Path, writable: bool) -> None:

@@ -8,25 +8,25 @@ noticing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import lmdb
 
-from protocol.errors import StoreError
-from protocol.identifiers import covers
 from protocol.referrals import Cut
 from protocol.series import Series
-from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
+from protocol.status import Status
+from registry.store.allotments import ALLOTMENTS, find_closure
+from registry.store.feed import FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
-from registry.store.lmdb.codec import UNREADABLE, Codec, damaged
+from registry.store.lmdb.codec import TEMPLATED, UNREADABLE, Codec, MustExpand, damaged
 from registry.store.lmdb.feed import StoredEntries, changed_keys
+from registry.store.lmdb.history import earlier
 from registry.store.lmdb.layout import (
     MAX_KEY_BYTES,
     META_KEY,
-    NO_PREFIX,
     NUMBER_BYTES,
     Meta,
     Tables,
@@ -35,49 +35,19 @@ from registry.store.lmdb.layout import (
     engine_errors,
     open_tables,
 )
+from registry.store.lmdb.prefixes import MAX_KNOWN_SPELLINGS, OpenPrefixNumbers, PrefixNumbers
+from registry.store.lmdb.searching import index_begin, suffixes
 from registry.store.lmdb.series import SeriesIndex
-from registry.store.series import SERIES
-from registry.store.system import DELEGATIONS, find_cut, is_system
+from registry.store.lmdb.walking import walk
+from registry.store.searching import has_data, suffix_behind
+from registry.store.series import SERIES, series_identifier, with_series
+from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
+from registry.store.templates import Expanders
 
 LAST_SHARD: Final = SHARDS - 1
 
 MAX_CAUGHT_UP: Final = 10_000
 """Changes between two snapshots that are looked at one by one, a millisecond or two; after more all is forgotten."""
-
-MAX_KNOWN_SPELLINGS: Final = 100_000
-"""Prefix spellings remembered with their number. Ten megabytes. Where there are more, all are forgotten and looked up
-anew: a stranger who asks in ever new spellings slows nobody down for good."""
-
-
-class _PrefixNumbers(dict[bytes, bytes]):
-    """Prefix as spelt in a question → its number's three bytes. Unknown ones are looked up in the snapshot;
-    a number once given never changes, so what was found may be remembered for ever."""
-
-    def __init__(self, reader: LmdbReader) -> None:
-        super().__init__()
-        self._reader = reader
-
-    def __missing__(self, prefix: bytes) -> bytes:
-        number = self._look_up(prefix)
-        if number is None:
-            return NO_PREFIX
-        if len(self) >= MAX_KNOWN_SPELLINGS:
-            self.clear()
-        self[prefix] = number
-        return number
-
-    def _look_up(self, prefix: bytes) -> bytes | None:
-        return self._reader._number_of(prefix)
-
-
-class _OpenPrefixNumbers(_PrefixNumbers):
-    """The same for prefixes whose records anybody may ask for here, in any spelling: system prefixes have none, nor
-    have those that are delegated or lie below such a one. To be emptied when a delegation has come or gone."""
-
-    def _look_up(self, prefix: bytes) -> bytes | None:
-        name = prefix.upper()
-        number = self._reader._number_of(name)
-        return None if number is None or self._reader._is_closed(name) else number
 
 
 class CacheState(NamedTuple):
@@ -97,14 +67,18 @@ class LmdbReader:
         self._owns_tables = tables is None
         self._txn: lmdb.Transaction[bytes] | None = None
         self._codec = Codec(self._load_dictionary)
-        self._numbers = _OpenPrefixNumbers(self)
-        self._all_numbers = _PrefixNumbers(self)
+        self._numbers = OpenPrefixNumbers(self.number_of, self._is_closed)
+        self._all_numbers = PrefixNumbers(self.number_of)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
-        self._delegations: bytes | None = None  # the row of their prefix, as of which _numbers is right
+        self._expanders = Expanders(self.find)
         self._series = SeriesIndex(self._tables, self.whole)
-        self._series_row: bytes | None = None  # as of which _series is right
         self._series_number: bytes | None = None
-        self._snapshot = -1  # the number of the transaction as of which all this is right
+        # The rows of delegations and allotments as of which _numbers is right, those of templates and of series for
+        # _expanders and _series, and the snapshot that had these.
+        self._closing: tuple[bytes | None, ...] = (None, None)
+        self._templates: bytes | None = None
+        self._series_row: bytes | None = None
+        self._snapshot = -1
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
 
@@ -120,7 +94,10 @@ class LmdbReader:
                     self._read_missing(keys, known)
                 return known
             found = list(map(get, keys))
-            bodies = [None if stored is None else openers[stored[-1]](stored) for stored in found]
+            try:
+                bodies = [None if stored is None else openers[stored[-1]](stored) for stored in found]
+            except MustExpand:  # for some of them more than their bytes is needed
+                bodies = [stored and self._open(key, stored) for key, stored in zip(keys, found, strict=True)]
             if self._series.any and not all(found):
                 self._series.fill(keys, found, bodies)
         except (lmdb.Error, *UNREADABLE):
@@ -141,7 +118,7 @@ class LmdbReader:
             stored = txn.get(key)
             if stored is None:
                 return self._series.public(key) if self._series.any else None
-            return self._codec.public[stored[-1]](stored)
+            return self._open(key, stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
         except lmdb.Error:
@@ -160,22 +137,66 @@ class LmdbReader:
                 return self._series.whole(key) if self._series.any else None
         return self.whole(identifier, stored)
 
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        after = suffix_behind(prefix, cursor)
+        entries: list[Entry] = []
+        with engine_errors(self._path):
+            txn = self._begun()
+            number = self._all_numbers[prefix.encode()]
+            for suffix in suffixes(txn, self._tables.data_index, index_begin(number, item, data), after):
+                if len(entries) == limit:
+                    return Page(entries, entries[-1].identifier)
+                identifier = prefix.encode() + b"/" + suffix
+                body = self.whole(identifier, txn.get(number + suffix, b""))
+                if has_data(body, item, data):
+                    entries.append(Entry(identifier, body))
+        return Page(entries, None)
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        with engine_errors(self._path):
+            self._begun()
+            key = self.key_of(identifier)
+            members = self._series.members(key) if self._series.any and len(key) <= MAX_KEY_BYTES else None
+            own = self._own_history(identifier, key)
+            if members is None:
+                return own
+            name = series_identifier(members.series)
+            return with_series(own, members.series, self._own_history(name, self.key_of(name)), key[NUMBER_BYTES:])
+
+    def _own_history(self, identifier: bytes, key: bytes) -> list[bytes]:
+        """What a record has and had."""
+        txn = self._begun()
+        current = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
+        if current is None:
+            return []
+        before = (stored for _, stored in earlier(txn, self._tables, key))
+        return [self.whole(identifier, stored) for stored in (current, *before)]
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
+
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
-        if self._delegations is None or prefix.encode() in self._numbers:
+        if self._closing[0] is None or prefix.encode() in self._numbers or self.closure(prefix) is not None:
             return None
         return find_cut(self.find, prefix)
 
     def in_the_way_of(self, series: Series) -> str | None:
         with engine_errors(self._path):
             self._begun()
-            number = self._number_of(series.prefix.encode())
+            number = self.number_of(series.prefix.encode())
             return None if number is None else self._series.in_the_way_of(series, number)
+
+    def closure(self, prefix: str) -> Status | None:
+        self._begun()
+        if self._closing[1] is None or prefix.encode() in self._numbers:
+            return None
+        return find_closure(self.find, prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
         with engine_errors(self._path):
-            for identifier, stored in self._walk(prefix, cursor):
+            for identifier, stored in walk(self._begun(), self._tables, prefix, cursor):
                 if len(entries) == limit:
                     return Page(entries, entries[-1].identifier)
                 entries.append(Entry(identifier, self.whole(identifier, stored)))
@@ -227,7 +248,8 @@ class LmdbReader:
             if body is None:
                 stored = get(keys[at])
                 if stored is not None:
-                    body = bodies[at] = openers[stored[-1]](stored)
+                    tag = stored[-1]
+                    body = bodies[at] = openers[tag](stored) if tag != TEMPLATED else self._open(keys[at], stored)
                 elif self._series.any:
                     body = bodies[at] = self._series.public(keys[at])
                 if body is not None:
@@ -261,17 +283,20 @@ class LmdbReader:
                     env.set_mapsize(0)
                 else:
                     break
-            if txn.id() != self._snapshot:
-                self._look_around(txn)
+            snapshot = txn.id()
+            if snapshot != self._snapshot:
+                self._look_round(txn)
+                self._snapshot = snapshot
             self._series.take(txn, self._series_number)
             return txn
 
-    def _look_around(self, txn: lmdb.Transaction[bytes]) -> None:
-        """Something was written since the last snapshot: forget what does not hold any more."""
-        delegations, series = (txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, SERIES))
-        if delegations != self._delegations:
-            self._delegations = delegations
+    def _look_round(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Forget what is not right any more in a snapshot that is another than the last."""
+        closing = tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, ALLOTMENTS))
+        if closing != self._closing:
+            self._closing = closing
             self._numbers.clear()
+        series = txn.get(SERIES, db=self._tables.prefixes)
         if series != self._series_row:
             self._series_row = series
             self._series_number = decode_row(series).number.to_bytes(NUMBER_BYTES, "big") if series else None
@@ -279,14 +304,18 @@ class LmdbReader:
         self._series.take(txn, self._series_number)
         if self._cache is not None:
             self._catch_up(txn, self._cache)
-        self._snapshot = txn.id()
+        templates = txn.get(TEMPLATES, db=self._tables.prefixes)
+        if templates != self._templates:
+            if self._expanders.refresh() and self._cache is not None:
+                self._cache.clear()
+            self._templates = templates
 
     def _begun(self) -> lmdb.Transaction[bytes]:
         return self._txn or self._begin()
 
     # Keys and values ------------------------------------------------------------------------------
 
-    def _number_of(self, prefix: bytes) -> bytes | None:
+    def number_of(self, prefix: bytes) -> bytes | None:
         if not 0 < len(prefix) <= MAX_KEY_BYTES:
             return None
         row = self._begun().get(prefix, db=self._tables.prefixes)
@@ -294,7 +323,12 @@ class LmdbReader:
 
     def _is_closed(self, prefix: bytes) -> bool:
         """Whether nobody is answered here from below a prefix that has a number."""
-        return is_system(prefix) or (self._delegations is not None and find_cut(self.find, prefix.decode()) is not None)
+        name = prefix.decode()
+        return (
+            is_system(prefix)
+            or (self._closing[0] is not None and find_cut(self.find, name) is not None)
+            or (self._closing[1] is not None and find_closure(self.find, name) is not None)
+        )
 
     def _keys(self, identifiers: Sequence[bytes]) -> list[bytes]:
         """The keys of identifiers; of one prefix, as in most batches, with one look for its number."""
@@ -333,40 +367,15 @@ class LmdbReader:
     def _load_dictionary(self, number: int) -> bytes | None:
         return self._begun().get(number.to_bytes(2, "big"), db=self._tables.dictionaries)
 
+    def _open(self, key: bytes, stored: bytes) -> bytes | None:
+        """The public body of a stored body that may follow a template. Raises :class:`StoreError`, ``UNREADABLE``."""
+        if stored[-1] != TEMPLATED:
+            return self._codec.public[stored[-1]](stored)
+        return self._expanders.answered(self.identifier_of(key), self._codec.whole(stored))
+
     def whole(self, identifier: bytes, stored: bytes) -> bytes:
         """The body in a stored body."""
         try:
             return self._codec.whole(stored)
         except UNREADABLE as error:
             raise damaged(identifier, error) from error
-
-    def _walk(self, prefix: str, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Identifiers and stored bodies of a prefix and those below it, from behind ``after`` on."""
-        after_prefix, slash, after_suffix = (after or b"").partition(b"/")
-        if after is not None and not slash:
-            raise StoreError(BAD_CURSOR)
-        txn = self._begun()
-        with txn.cursor(self._tables.prefixes) as rows:
-            for name, row in _prefixes_below(rows, prefix.encode(), after_prefix):
-                number = decode_row(row).number.to_bytes(NUMBER_BYTES, "big")
-                # The byte behind the suffix is the least key that comes after it.
-                start = number + after_suffix + b"\x00" if name == after_prefix else number
-                with txn.cursor(self._tables.records) as records:
-                    if not records.set_range(start[:MAX_KEY_BYTES]):
-                        continue
-                    for key, stored in records:
-                        if not key.startswith(number):
-                            break
-                        yield name + b"/" + key[NUMBER_BYTES:], stored
-
-
-def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes, least: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of a prefix and of those below it, in order of their names, from ``least`` on."""
-    if not rows.set_range(max(prefix, least)[:MAX_KEY_BYTES]):
-        return
-    zone = prefix.decode()
-    for name, row in rows:
-        if not name.startswith(prefix):
-            return
-        if covers(zone, name.decode()):
-            yield name, row

@@ -7,7 +7,6 @@ map. Growing moves the map, so that nobody in this process may be reading or cop
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from bisect import bisect_left
@@ -19,16 +18,25 @@ from typing import Final, TypeVar
 
 import lmdb
 
-from protocol.errors import Rule, StoreError
+from protocol.errors import StoreError
+from protocol.kept import any_templated
 from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
 from registry.store.decide import becomes_shown, decide
 from registry.store.feed import FeedPage, Position, draw_mark
-from registry.store.interface import STORE_FAILED, ChangePage, Counts, Page, Standing
-from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED_TAG, UNREADABLE, Codec, damaged, make_compressor, train
+from registry.store.history import Policy
+from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing
+from registry.store.lmdb.codec import (
+    UNREADABLE,
+    Codec,
+    damaged,
+    kind_of,
+    kind_tag,
+)
 from registry.store.lmdb.copying import CopyingWork
+from registry.store.lmdb.dictionaries import DictionaryWork
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
 from registry.store.lmdb.layout import (
     FIRST_MAP_BYTES,
@@ -41,34 +49,18 @@ from registry.store.lmdb.layout import (
     decode_row,
     encode,
     engine_errors,
+    lock,
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
 from registry.store.lmdb.series import SeriesIndex
+from registry.store.searching import Indexed
 from registry.store.writes import RESUME, SUSPEND, Outcome, Write, ascend
-
-LEAST_SAMPLE: Final = 1_000
-"""Records in a bulk load before a dictionary is trained from them: fewer do not show what is common."""
-
-MOST_SAMPLE: Final = 1_000
-"""Records that a dictionary is trained from, within a factor of two: more took several times as long (100 ms for 5,000)
-and gained nothing on product records."""
-
-WORSE: Final = 1.5
-"""A dictionary has had its day when bodies come out this many times as large as when it was made. Numbers that count on
-make them a quarter larger sooner or later; a new dictionary for that would cost more than it saves."""
 
 ROOM_BYTES_A_WRITE: Final = 1_024
 """Address space set aside for one write of ordinary size, pages copied on the way included."""
 
 LEAST_ROOM_BYTES: Final = 64 << 20
-
-IN_USE: Final = Rule(
-    "store.in-use",
-    Status.STORE_FAILED,
-    "another process writes to the store at {path}; a store has one registry process",
-    "另一进程正在写入位于 {path} 的存储，一个存储只能有一个注册进程",
-)
 
 _identifier_of: Final = attrgetter("identifier")
 
@@ -83,7 +75,7 @@ class LmdbStore:
         self._path = path
         with engine_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        self._lock = lock(path)
         try:
             self._tables = open_tables(path, writable=True, map_bytes=map_bytes)
         except BaseException:
@@ -116,6 +108,18 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.find(identifier)
 
+    def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
+        with self._snapshot() as reader:
+            return reader.search(prefix, item, data, cursor, limit)
+
+    def history(self, identifier: bytes) -> list[bytes]:
+        with self._snapshot() as reader:
+            return reader.history(identifier)
+
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        with self._snapshot() as reader:
+            return reader.shown(identifier, body)
+
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
             return reader.cut(prefix)
@@ -123,6 +127,10 @@ class LmdbStore:
     def in_the_way_of(self, series: Series) -> str | None:
         with self._snapshot() as reader:
             return reader.in_the_way_of(series)
+
+    def closure(self, prefix: str) -> Status | None:
+        with self._snapshot() as reader:
+            return reader.closure(prefix)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         with self._snapshot() as reader:
@@ -187,6 +195,9 @@ class LmdbStore:
     def inherit(self, seen: Position) -> None:
         self._transact(0, lambda work: work.inherit(seen, draw_mark()))
 
+    def index(self, records: Sequence[Entry]) -> None:
+        self._transact(len(records), lambda work: work.index(records))
+
     def prune(self, number: int) -> int:
         return self._transact(0, lambda work: work.prune(number, draw_mark()))
 
@@ -220,7 +231,7 @@ class LmdbStore:
             return txn.get(number.to_bytes(2, "big"))
 
 
-class _Work(CopyingWork):
+class _Work(DictionaryWork, CopyingWork):
     """One write transaction: the rows it touched are written back at its end. ``mark`` is that of its changes."""
 
     def __init__(self, txn: lmdb.Transaction[bytes], store: LmdbStore) -> None:
@@ -233,6 +244,8 @@ class _Work(CopyingWork):
         self._rows: dict[bytes, PrefixRow] = {}
         self._series_known = SeriesIndex(self._tables, lambda identifier, stored: self._codec.whole(stored))
         self._mark = draw_mark()
+        self._policies: dict[bytes, Policy] = {}
+        self._indexed = Indexed(self._find)
 
     def finish(self) -> None:
         """Write back the counters."""
@@ -273,7 +286,12 @@ class _Work(CopyingWork):
         shown = becomes_shown(write, current)
         self._recount(row, key, stored, shown)
         row.changes += 1
-        self._txn.put(key, self._codec.store(body, row.dictionary, restricted=write.restricted, withdrawn=not shown))
+        if current is not None and stored is not None:
+            self._keep(prefix, key, current.version, stored, now)
+        values = split_body(body).values if shown else None
+        self._reindex(prefix, key, current if stored is not None else None, values)
+        kind = kind_of(body) if write.values == RESUME else kind_tag(values, write.restricted)
+        self._txn.put(key, self._codec.store(body, row.dictionary, kind))
         return outcome, key
 
     def _head(self, identifier: bytes, stored: bytes) -> Head:
@@ -310,9 +328,10 @@ class _Work(CopyingWork):
         bodies = [head + encoded for encoded in values]
         self._choose_dictionary(row, bodies)
         stored = self._codec.store_many(bodies, row.dictionary)
-        if any(restricted):
-            stored = [one + RESTRICTED_TAG if secret else one for one, secret in zip(stored, restricted, strict=True)]
+        if any(restricted) or any_templated(values):
+            stored = [one + kind_tag(*rest) for one, *rest in zip(stored, values, restricted, strict=True)]
         self._put_all(keys, stored)
+        self._index_new(prefix, keys, values)
         row.active += len(keys)
         row.changes += len(keys)
         self._note(range_entry(self._mark, keys[0], keys[-1], len(keys)), len(keys), self._mark)
@@ -328,30 +347,6 @@ class _Work(CopyingWork):
     def _any_between(self, first: bytes, last: bytes) -> bool:
         with self._txn.cursor() as records:
             return records.set_range(first) and records.key() <= last
-
-    # Dictionaries ---------------------------------------------------------------------------------
-
-    def _choose_dictionary(self, row: PrefixRow, bodies: list[bytes]) -> None:
-        """Give a prefix its first dictionary, or a new one when the one it has does not fit any more."""
-        if len(bodies) < LEAST_SAMPLE or self._meta.next_dictionary > MAX_DICTIONARY:
-            return
-        probe = bodies[:: max(1, len(bodies) // 200)]
-        if row.dictionary:
-            mean = _mean_size(self._codec.compressor(row.dictionary).compress, probe)
-            if mean <= WORSE * row.expected:
-                return
-            row.expected = mean  # not asked again at every load, should a new one be no better
-        trained = train(bodies[:: max(1, len(bodies) // MOST_SAMPLE)])
-        if trained is None:
-            return
-        mean = _mean_size(make_compressor(trained).compress, probe)
-        if row.dictionary and mean * WORSE > row.expected:
-            return
-        number = self._meta.next_dictionary
-        self._meta.next_dictionary += 1
-        self._txn.put(number.to_bytes(2, "big"), trained, db=self._tables.dictionaries)
-        self._codec.admit(number, trained)
-        row.dictionary, row.expected = number, mean
 
     # Prefixes and changes -------------------------------------------------------------------------
 
@@ -382,19 +377,3 @@ class _Work(CopyingWork):
         self._txn.put(change_key(self._meta.next_change), entry, db=self._tables.changes, append=True)
         self._meta.next_change += count
         self._meta.mark = mark
-
-
-def _lock(path: Path) -> int:
-    """Hold the store as its one writer, until the file is closed or the process ends. Raises :class:`StoreError`."""
-    with engine_errors(path):
-        lock = os.open(path / "writer.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreError(IN_USE, path=str(path)) from None
-    return lock
-
-
-def _mean_size(compress: Callable[[bytes], bytes], bodies: list[bytes]) -> float:
-    return sum(len(compress(body)) for body in bodies) / len(bodies)

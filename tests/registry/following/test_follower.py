@@ -101,7 +101,7 @@ def test_a_copy_comes_and_goes_on(stores: Stores) -> None:
         async with serving(source) as zone, following(copy, zone.client()) as follower:
             await until(level(source, copy))
             check_same(source, copy)
-            await until(lambda: zone.followers.status(source.counts().changes)["behind_one"] == 0)
+            await until(lambda: zone.followers.status(source.counts().changes, 0.0)["behind_one"] == 0)
             async with zone.client(WRITER)() as writer:
                 await writer.write([put(f"{ZONE}.1/{number}") for number in range(50)])
                 await writer.write(ascending(f"{ZONE}.2", range(2_000)))
@@ -393,7 +393,7 @@ def test_what_is_acknowledged_is_at_the_follower(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with serving(source, confirm=True) as zone, following(copy, zone.client()):
-            await until(lambda: zone.followers.status(0)["behind_one"] == 0)
+            await until(lambda: zone.followers.status(0, 0.0)["behind_one"] == 0)
             writers = [asyncio.create_task(write(zone, str(number))) for number in range(5)]
             await until(lambda: len(acknowledged) > 700)
             held = set(everything(copy))  # what would be left if the disk were gone now
@@ -417,7 +417,7 @@ def test_without_a_follower_nothing_is_written(tmp_path: Path) -> None:
             assert caught.value.rule is NO_FOLLOWER
             assert everything(source) == {}
             async with following(copy, zone.client(OTHER_FOLLOWER)):
-                await until(lambda: zone.followers.status(0)["behind_two"] == 0)
+                await until(lambda: zone.followers.status(0, 0.0)["behind_two"] == 0)
                 assert (await writer.write([put(f"{ZONE}.1/x")]))[0].changed
             assert everything(copy) == everything(source)
 

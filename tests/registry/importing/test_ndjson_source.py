@@ -11,6 +11,7 @@ from registry.importing import ImportOptions, rules
 from registry.importing.columns import plan_columns
 from registry.importing.json_mapping import JsonMapping
 from registry.importing.ndjson_source import NdjsonSource
+from registry.importing.sources import MAX_LINE_CHARACTERS
 
 FLAT = {"identifier": "88.118/1", "URL": "u", "NAME": "n"}
 
@@ -86,6 +87,9 @@ def test_whole_lines_as_an_export_writes_them(path: Path) -> None:
     values = [{"index": 1, "type": "KEY", "data_base64": "/wA=", "permissions": 12}]
     write(path, {"identifier": "88.118/1", "values": values})
     assert read(path)[0][1][1] == [records.Value(1, "KEY", b"\xff\x00", permissions=12)]
+    readers = ["88.118.32002", "88.118.32001/G.partners", "*"]
+    write(path, {"identifier": "88.118/1", "values": [{"index": 1, "type": "COST", "data": "9", "readers": readers}]})
+    assert read(path)[0][1][1] == [records.Value(1, "COST", b"9", readers=tuple(readers))]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,9 @@ def test_whole_lines_as_an_export_writes_them(path: Path) -> None:
         [{"index": 1, "type": "URL"}],
         [{"index": 1, "type": "URL", "data": "x", "permissions": 16}],
         [{"index": 1, "type": "URL", "data": "x", "timestamp": 1}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": "*"}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": ["no name/"]}],
+        [{"index": 1, "type": "URL", "data": "x", "readers": ["*", "*"]}],
         [{"index": 1, "type": "URL", "data": "x", "data_base64": "eA=="}],
         [{"index": 1, "type": "URL", "data_base64": "no base64"}],
         [{"index": 1, "type": "URL", "data": "x", "ttl": 999_999}],
@@ -156,6 +163,13 @@ def test_lines_already_done_are_passed_over(path: Path) -> None:
     write(path, FLAT, "broken", FLAT, FLAT)
     good, bad = read(path, after=2)
     assert (set(good), bad) == ({3, 4}, {})
+
+
+def test_a_file_without_line_ends_is_refused_for_these(path: Path) -> None:
+    write(path, {**FLAT, "note": "x" * MAX_LINE_CHARACTERS})
+    with pytest.raises(InvalidInput) as caught:
+        NdjsonSource(path, ImportOptions())
+    assert caught.value.rule is rules.ROW_TOO_LONG
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])

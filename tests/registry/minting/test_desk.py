@@ -22,6 +22,7 @@ from registry.store.interface import STORE_FULL
 from registry.store.memory import MemoryStore
 from registry.store.series import series_identifier
 from registry.store.writes import ABSENT, Write
+from tests.registry.gates import open_gate
 from tests.registry.store.builders import delegate, put, values, withdraw
 
 PREFIX = "88.118.1"
@@ -29,7 +30,9 @@ RID = 7
 
 
 def desk_of(store: MemoryStore, reserved: dict[bytes, int] | None = None, *prefixes: str) -> MintDesk:
-    return MintDesk(store, lambda: prefixes or (PREFIX,), lambda: 1_700_000_000.0, {} if reserved is None else reserved)
+    return MintDesk(
+        store, open_gate(*prefixes or (PREFIX,)), lambda: 1_700_000_000.0, {} if reserved is None else reserved
+    )
 
 
 def payload_of(raw: bytes) -> Any:

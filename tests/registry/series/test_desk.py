@@ -22,6 +22,7 @@ from registry.store.memory import MemoryStore
 from registry.store.series import MAX_SHAPES
 from registry.store.writes import RESUME, SUSPEND, Write
 from resolver.answering import Answerer
+from tests.registry.gates import open_gate
 from tests.registry.store.builders import delegate, put, values, withdraw
 from tests.resolver.test_answering import FACTS
 from tests.vectors.load import load
@@ -44,7 +45,7 @@ def store() -> MemoryStore:
 
 def answer(store: MemoryStore, op: Op, *arguments: object, prefixes: tuple[str, ...] = PREFIXES) -> bytes:
     """The response, its writes carried out."""
-    given = SeriesDesk(store, lambda: prefixes).operations[op](RID, arguments)
+    given = SeriesDesk(store, open_gate(*prefixes)).operations[op](RID, arguments)
     return given.response(store.apply(given.writes, TIME)) if isinstance(given, SystemBatch) else given
 
 
@@ -127,10 +128,14 @@ def test_a_key_is_asked_for(store: MemoryStore, prefixes: tuple[str, ...], rule:
 
 
 def test_writes_may_suspend_and_resume() -> None:
-    intake = read_writes([(b"88.118/a", None, 2), (b"88.118/b", 4, 0)], ("88.118",), MemoryStore().cut)
+    intake = read_writes(
+        [(b"88.118/a", None, 2), (b"88.118/b", 4, 0)], ("88.118",), MemoryStore().cut, lambda _: None, lambda *_: None
+    )
     assert intake.writes == [Write(b"88.118/a", None, SUSPEND), Write(b"88.118/b", 4, RESUME)]
     items = [(b"88.118/a", None, change) for change in (1, 3, True, 2.0, b"suspend", b"resume")]
-    assert sorted(read_writes(items, ("88.118",), MemoryStore().cut).refused) == list(range(len(items)))
+    assert sorted(read_writes(items, ("88.118",), MemoryStore().cut, lambda _: None, lambda *_: None).refused) == list(
+        range(len(items))
+    )
 
 
 def test_a_list_shows_active_series(store: MemoryStore) -> None:

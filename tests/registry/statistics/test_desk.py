@@ -28,7 +28,7 @@ from tests.registry.store.builders import check_agreement, put
 
 OWNER = SigningKey(b"w" * 32)
 ENTERPRISE = SigningKey(b"e" * 32)
-RIGHTS = Rights({OWNER.public: [TOP], ENTERPRISE.public: ["88.1"]})
+RIGHTS = Rights({OWNER.public: [TOP], ENTERPRISE.public: ["88.1"]}, TOP)
 FACTS = NodeFacts("top", TOP, "biaoshi/test", Chain((), (b"key",)))
 FOR_EVER = (1 << 63) - 1
 

@@ -5,9 +5,25 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, encode_values, public_body, split_body
+import msgpack
+
+from protocol.kept import decode_kept, encode_data
+from protocol.records import (
+    DEFAULT_PERMISSIONS,
+    Permission,
+    Record,
+    State,
+    Value,
+    decode_body,
+    encode_body,
+    encode_values,
+    split_body,
+)
+from protocol.templates import Item, Template
+from registry.store.allotments import ALLOTMENTS, DATA, Stage
 from registry.store.interface import Entry, Reader, Store
 from registry.store.system import DELEGATIONS, is_system, system_write
+from registry.store.templates import stored_template, template_identifier
 from registry.store.writes import ANY, Outcome, Write
 
 ADMIN_ONLY: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
@@ -40,6 +56,35 @@ def noise(seed: int, length: int) -> bytes:
     return encode_values([Value(1, "BLOB", random.Random(seed).randbytes(length))])
 
 
+def template(prefix: str = "88.1", version: int = 1, page: str = "https://example.com/{suffix}") -> Template:
+    """A template with an item of each kind: for everybody, not for everybody, for readers, computed."""
+    return Template(prefix, version, "pump", "C34", (
+        Item(index=2000, name="NAME", ttl=60, indexed=True), Item(index=2001, name="COST", permissions=int(ADMIN_ONLY)),
+        Item(index=2002, name="PARTNER", readers=("*",)),
+        Item(index=2003, name="PAGE", value_type="URL", computed=page), Item(index=2004, name="LOT"),
+    ))  # fmt: skip
+
+
+def templated(text: str = "pump", version: int = 1) -> bytes:
+    """The encoded values of a record that follows :func:`template`."""
+    return encode_data(version, [(2000, text.encode()), (2001, b"9.5"), (2002, b"secret"), (2004, b"B2311")])
+
+
+def answered(identifier: bytes, body: bytes, records: dict[bytes, bytes]) -> Record:
+    """What anybody may see of an active record; ``records`` has its template, where it follows one."""
+    kept = decode_kept(body)
+    if not kept.template:
+        return decode_body(body)._replace(values=tuple(value for value in kept.values if value.public))
+    prefix, _, suffix = identifier.decode().partition("/")
+    _, known = stored_template(records[template_identifier(prefix, kept.template)])
+    assert known is not None
+    data = dict(kept.data)
+    data |= {one.index: one.computed.format(suffix=suffix).encode() for one in known.items if one.computed}
+    shown = [one for one in known.items if one.index in data and one.permissions & 2 and not one.readers]
+    values = [Value(one.index, one.value_type or one.name, data[one.index], one.ttl) for one in shown]
+    return Record(kept.version, kept.state, kept.time, tuple(values))
+
+
 def put(identifier: str, content: bytes | None = None, compare: int | None = ANY) -> Write:
     """A registration or update for everybody to read."""
     return Write(identifier.encode(), compare, values() if content is None else content, restricted=False)
@@ -58,6 +103,11 @@ def delegate(child: str, statement: bytes = b"statement", compare: int | None = 
 def revoke(child: str) -> Write:
     """The revocation of it."""
     return system_write(DELEGATIONS, child, None)
+
+
+def allot(prefix: str, stage: Stage) -> Write:
+    """An allotment of a prefix that stands so, as much of it as the store looks at."""
+    return system_write(ALLOTMENTS, prefix, {DATA: msgpack.packb([1, int(stage), "rest"])})
 
 
 def ascending(prefix: str, numbers: range, compare: int | None = ANY) -> list[Write]:
@@ -122,7 +172,11 @@ def check_agreement(store: Reader) -> dict[bytes, bytes]:
     for (identifier, body), public in zip(records.items(), bodies, strict=True):
         prefix = identifier.partition(b"/")[0].decode()
         closed = is_system(identifier) or any(f"{prefix}.".startswith(f"{child}.") for child in delegated)
-        assert public == (public_body(body) if split_body(body).state is State.ACTIVE and not closed else None)
+        assert (public is None) == (split_body(body).state is not State.ACTIVE or closed)
+        if public is not None:
+            shown = answered(identifier, body, records)
+            encoded = encode_values(shown.values) if shown.values else b"\x90"
+            assert public == encode_body(shown.version, shown.state, shown.time, encoded)
     return records
 
 

@@ -9,20 +9,35 @@ from typing import Final
 
 import pytest
 
-from protocol.errors import StoreError
+from protocol.errors import Refused, StoreError
+from protocol.kept import encode_data
 from protocol.limits import MAX_DATA_BYTES, MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES, MAX_RECORD_BYTES
-from protocol.records import DEFAULT_PERMISSIONS, Permission, State, Value, decode_body, encode_values, split_body
+from protocol.records import (
+    DEFAULT_PERMISSIONS,
+    Permission,
+    State,
+    Value,
+    decode_body,
+    encode_values,
+    split_body,
+)
 from protocol.referrals import Cut
 from protocol.status import Status
+from protocol.templates import Item, Template
+from registry.store.allotments import Stage
 from registry.store.decide import decide
 from registry.store.feed import BAD_CURSOR, DIVERGED, Position
+from registry.store.history import Policy, as_of, policy_write
 from registry.store.interface import Store
 from registry.store.lmdb.writer import LmdbStore
 from registry.store.memory import MemoryStore
+from registry.store.searching import index_everything
 from registry.store.system import CODES, system_identifier, system_write
+from registry.store.templates import NO_TEMPLATE, template_write
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     ascending,
     check_agreement,
     delegate,
@@ -34,6 +49,8 @@ from tests.registry.store.builders import (
     product,
     put,
     revoke,
+    template,
+    templated,
     values,
     versions,
     withdraw,
@@ -314,6 +331,89 @@ def test_a_record_may_turn_restricted_and_back(store: Store) -> None:
     assert decode_body(body or b"").values == ()
     store.apply([Write(b"88.1/x", ANY, open_values, restricted=False)], 3)
     assert store.get_many([b"88.1/x"]) == [store.find(b"88.1/x")]
+
+
+# Records that follow a template ----------------------------------------------------------------------
+
+
+def test_a_record_that_follows_a_template(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    """Kept as it was written; answered with types, times to live and what is computed, and for everybody only."""
+    store.apply([template_write(template(), ABSENT)], 1)
+    names = [f"88.1/{name}" for name in ("a", "b/c", "z", "号")]
+    assert write(store, [put(one, templated(one)) for one in names], 10) == [changed(1)] * 4
+    assert write(store, [put(one, templated(one)) for one in names], 11) == [unchanged(1)] * 4
+    for name in names:
+        assert split_body(store.find(name.encode()) or b"") == (1, State.ACTIVE, 10, templated(name))
+        expected = (
+            Value(2000, "NAME", name.encode(), ttl=60),
+            Value(2003, "URL", f"https://example.com/{name[5:]}".encode()),
+            Value(2004, "LOT", b"B2311"),
+        )
+        assert decode_body(store.get(name.encode()) or b"") == (1, State.ACTIVE, 10, expected)
+    assert store.get_many([one.encode() for one in names]) == [store.get(one.encode()) for one in names]
+    assert {split_body(body).values for name, body in everything(store, "88.1").items()} == set(map(templated, names))
+    assert store.counts().active == {"88.1": 4}
+
+
+def test_computed_values_are_of_the_normal_form(store: Store) -> None:
+    whole = template("88.A", page="{prefix}|{identifier}")
+    only = Template("88.A", 1, "t", "", whole.items[3:4])
+    store.apply([template_write(only, ABSENT), put("88.A/x", encode_data(1, []))], 1)
+    for spelt in (b"88.a/x", b"88.A/x"):
+        (value,) = decode_body(store.get(spelt) or b"").values
+        assert value.data == b"88.A|88.A/x"
+    # Their builder has no other field than the suffix.
+    store.apply([template_write(Template("88.A", 1, "t", "", template("88.A").items[3:4]), ANY)], 2)
+
+
+def test_records_of_all_forms_in_one_batch(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    store.apply([template_write(template(version=version), ABSENT) for version in (1, 2, 300)], 1)
+    secret = values("secret", permissions=ADMIN_ONLY)
+    contents = [A, templated(), secret, templated(version=2), templated(version=300), product(1)]
+    writes = [Write(f"88.1/{n:03d}".encode(), ABSENT, contents[n % 6], n % 6 == 2) for n in range(60)]
+    write(store, writes, 10)
+    bodies = store.get_many([one.identifier for one in writes])
+    assert [len(decode_body(body or b"").values) for body in bodies[:6]] == [1, 3, 0, 3, 3, 3]
+    check_agreement(store)
+
+
+def test_a_record_may_begin_to_follow_a_template_and_end(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT)], 1)
+    for version, content in enumerate([A, templated(), templated("other"), B, templated()], start=1):
+        assert store.apply([put("88.1/x", content)], version) == [changed(version)]
+        check_agreement(store)
+    store.apply([withdraw("88.1/x")], 9)
+    assert store.get(b"88.1/x") is None
+    store.apply([put("88.1/x", templated(), ABSENT)], 10)
+
+
+def test_templates_are_those_of_the_records_own_prefix(store: Store) -> None:
+    """Not of one above or below, nor of another version; and it is said that one is missing."""
+    store.apply([template_write(template(prefix), ABSENT) for prefix in ("88", "88.1.1", "88.10")], 1)
+    store.apply([template_write(template(version=2), ABSENT), put("88.1/x", templated())], 1)
+    for attempt in (lambda: store.get(b"88.1/x"), lambda: store.get_many([b"88.1/none", b"88.1/x"])):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert caught.value.rule is NO_TEMPLATE
+    assert store.get_many([b"88.1/none"]) == [None]
+    store.apply([template_write(template(), ABSENT)], 2)
+    assert store.get(b"88.1/x") is not None
+
+
+def test_an_item_that_is_disabled_stays_in_answers(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT), put("88.1/x", templated())], 1)
+    before = store.get(b"88.1/x")
+    assert store.apply([template_write(template().disable([2000, 2003]), 1)], 2) == [changed(2)]
+    assert store.get(b"88.1/x") == before is not None
+
+
+def test_records_below_a_delegated_prefix_are_not_expanded(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT), put("88.1/x", templated()), delegate("88")], 1)
+    assert store.get_many([b"88.1/x", b"\x01template/88.1/000001"]) == [None, None]
 
 
 def largest_values(seed: int) -> bytes:
@@ -700,6 +800,35 @@ def test_a_delegated_prefix_is_cut_off(store: Store) -> None:
     assert answered(store) == ["88.118/x", "88.118.10/x", "88.118.A/x"]
 
 
+@pytest.mark.parametrize("stage", Stage)
+def test_an_allotment_may_close_what_is_below(store: Store, stage: Stage) -> None:
+    store.apply([put(name) for name in NAMES], 1)
+    assert answered(store) == list(NAMES)
+    assert store.closure("88.118.1") is None
+    status = {Stage.SUSPENDED: Status.SUSPENDED, Stage.CLOSED: Status.WITHDRAWN}.get(stage)
+    store.apply([allot("88.118.1", stage)], 2)
+    closed = ["88.118/x", "88.118.10/x", "88.118.A/x"]
+    assert answered(store) == (list(NAMES) if status is None else closed)
+    for below in ("88.118.1", "88.118.1.9", "88.118.1.9.9"):
+        assert store.closure(below) == status
+    for beside in ("88.118", "88.118.10", "88.118.A", "88"):
+        assert store.closure(beside) is None
+    assert store.counts().active == dict.fromkeys((name[:-2] for name in NAMES), 1)
+    store.apply([allot("88.118.1", Stage.HOSTED)], 3)
+    assert store.closure("88.118.1.9") is None
+    assert answered(store) == list(NAMES)
+
+
+def test_nobody_is_referred_from_below_a_closure(store: Store) -> None:
+    store.apply([put(name) for name in NAMES] + [delegate("88.118.1.9"), delegate("88.118.A")], 1)
+    store.apply([allot("88.118.1", Stage.SUSPENDED)], 2)
+    assert store.closure("88.118.1.9") == Status.SUSPENDED
+    assert store.cut("88.118.1.9") is None
+    assert store.cut("88.118.A") is not None
+    store.apply([allot("88.118.1", Stage.HOSTED)], 3)
+    assert store.cut("88.118.1.9") is not None
+
+
 def test_the_highest_cut_counts(store: Store) -> None:
     store.apply([put(name) for name in NAMES], 1)
     store.apply([delegate("88.118.1.9", b"low"), delegate("88.118.1", b"high")], 2)
@@ -755,3 +884,131 @@ def test_rest_lets_later_reads_see_later_writes(store: Store) -> None:
     store.apply([put("88.1/x", B)], 2)
     store.rest()
     assert store.get_many([b"88.1/x"]) != before
+
+
+# What was before -------------------------------------------------------------------------------------
+
+
+def test_earlier_versions_are_kept_as_the_policy_says(store: Store) -> None:
+    for number in range(12):
+        store.apply([put("88.1.2/x", values(f"{number}"))], 1_000 + number)
+    store.apply([withdraw("88.1.2/x")], 2_000)
+    bodies = list(map(decode_body, store.history(b"88.1.2/x")))
+    assert [body.version for body in bodies] == [13, *range(12, 4, -1)], "eight, unless told otherwise"
+    assert store.history(b"88.1.2/none") == []
+    store.apply([policy_write("88.1", Policy(versions=2)), policy_write("88.1.3", Policy(versions=0))], 2_001)
+    store.apply([put("88.1.2/x", A), put("88.1.3/y", A)], 2_002)
+    store.apply([put("88.1.3/y", B)], 2_003)
+    assert [decode_body(body).version for body in store.history(b"88.1.2/x")] == [14, 13, 12]
+    assert [decode_body(body).version for body in store.history(b"88.1.3/y")] == [2]
+
+
+def test_what_stood_at_a_time(store: Store) -> None:
+    store.apply([policy_write("88.1", Policy(versions=2))], 1)
+    for number in range(4):
+        store.apply([put("88.1/x", values(f"{number}"))], 1_000 + 10 * number)
+    bodies = store.history(b"88.1/x")
+    assert [split_body(as_of(b"88.1/x", bodies, at) or b"").version for at in (9_999, 1_030, 1_029, 1_010)] == [
+        4,
+        4,
+        3,
+        2,
+    ]
+    with pytest.raises(Refused) as caught:
+        as_of(b"88.1/x", bodies, 1_009)
+    assert caught.value.status is Status.FORGOTTEN
+    store.apply([put("88.1/new", A)], 5_000)
+    assert as_of(b"88.1/new", store.history(b"88.1/new"), 4_999) is None
+    assert as_of(b"88.1/none", store.history(b"88.1/none"), 4_999) is None
+
+
+def test_no_record_has_anothers_past(store: Store) -> None:
+    for suffix in ("a", "a/b", "a b", "aa"):
+        store.apply([put(f"88.1/{suffix}", values(suffix))], 1)
+        store.apply([put(f"88.1/{suffix}", values(suffix + "2"))], 2)
+    for suffix in ("a", "a/b", "a b", "aa"):
+        found = [split_body(body).values for body in store.history(f"88.1/{suffix}".encode())]
+        assert found == [values(suffix + "2"), values(suffix)]
+
+
+def test_what_an_earlier_version_shows(store: Store) -> None:
+    store.apply([template_write(template(), ABSENT)], 1)
+    store.apply([Write(b"88.1/x", ANY, templated("old"))], 2)
+    store.apply([put("88.1/x", A)], 3)
+    old = decode_body(store.shown(b"88.1/x", store.history(b"88.1/x")[1]))
+    assert [(value.type, value.text) for value in old.values][:2] == [("NAME", "old"), ("URL", "https://example.com/x")]
+
+
+# Searching -------------------------------------------------------------------------------------------
+
+
+def searchable(prefix: str = "88.1", version: int = 1) -> Write:
+    items = (
+        Item(index=2000, name="LOT", indexed=True),
+        Item(index=2001, name="NAME"),
+        Item(index=2002, name="COLOUR", indexed=True),
+    )
+    return template_write(Template(prefix, version, "pump", "C34", tuple(items)), ABSENT)
+
+
+def of_lot(lot: str, name: str = "n", version: int = 1) -> bytes:
+    return encode_data(version, [(2000, lot.encode()), (2001, name.encode()), (2002, b"red")])
+
+
+def found(store: Store, item: int, data: bytes, prefix: str = "88.1", limit: int = 1_000) -> list[str]:
+    names: list[str] = []
+    cursor: bytes | None = None
+    while True:
+        page = store.search(prefix, item, data, cursor, limit)
+        names += [entry.identifier.decode().partition("/")[2] for entry in page.entries]
+        cursor = page.cursor
+        if cursor is None:
+            return names
+
+
+def test_records_are_found_by_what_they_have(
+    store: Store, write: Callable[[Store, list[Write], int], list[Outcome]]
+) -> None:
+    store.apply([searchable(), searchable("88.1.2"), searchable(version=300)], 1)
+    lots = {f"{number:02d}": f"L{number % 3}" for number in range(30)}
+    write(store, [Write(f"88.1/{suffix}".encode(), ANY, of_lot(lot)) for suffix, lot in lots.items()], 2)
+    write(store, [Write(b"88.1.2/00", ANY, of_lot("L0")), Write(b"88.1/a/b", ANY, of_lot("L0", version=300))], 2)
+    write(store, [put("88.1/plain", values("L0"))], 2)
+    expected = [suffix for suffix, lot in lots.items() if lot == "L0"]
+    for limit in (1, 3, 10, 11, 1_000):
+        assert found(store, 2000, b"L0", limit=limit) == [*expected, "a/b"]
+    assert found(store, 2000, b"L0", "88.1.2") == ["00"]
+    assert found(store, 2001, b"n") == [], "not an item that is indexed"
+    assert found(store, 2002, b"red")[:3] == ["00", "01", "02"]
+    assert (
+        found(store, 2000, b"L")
+        == found(store, 2000, b"")
+        == found(store, 7, b"L0")
+        == found(store, 2000, b"L0", "88.9")
+        == []
+    )
+
+
+def test_what_is_found_follows_the_records(store: Store) -> None:
+    store.apply([searchable(), Write(b"88.1/x", ANY, of_lot("A")), Write(b"88.1/y", ANY, of_lot("A"))], 1)
+    store.apply([Write(b"88.1/x", ANY, of_lot("B")), Write(b"88.1/y", ANY, of_lot("A", "renamed"))], 2)
+    assert (found(store, 2000, b"A"), found(store, 2000, b"B")) == (["y"], ["x"])
+    store.apply([withdraw("88.1/x"), put("88.1/y", A)], 3)
+    assert found(store, 2000, b"A") == found(store, 2000, b"B") == []
+    store.apply([Write(b"88.1/x", ANY, of_lot("B"))], 4)
+    assert found(store, 2000, b"B") == ["x"]
+    with pytest.raises(StoreError) as caught:
+        store.search("88.1", 2000, b"B", b"88.2/x", 5)
+    assert caught.value.rule is BAD_CURSOR
+
+
+def test_a_store_made_of_a_copy_is_indexed(store: Store, tmp_path: Path) -> None:
+    store.apply([searchable(), Write(b"88.1/x", ANY, of_lot("A")), put("88.2/x")], 1)
+    store.bulk_load([Write(f"88.1/{number}".encode(), ANY, of_lot("A")) for number in range(10, 20)], 2)
+    for name, make in BACKENDS.items():
+        copy = make(tmp_path / name)
+        copy.copy(store.changes(None, 1_000))
+        index_everything(copy)
+        index_everything(copy)
+        assert found(copy, 2000, b"A", limit=3) == found(store, 2000, b"A")
+        copy.close()

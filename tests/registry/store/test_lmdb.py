@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,24 @@ import protocol.identifiers
 from protocol.errors import Rule, StoreError
 from protocol.records import State, Value, encode_body, encode_values, public_body, split_body
 from protocol.status import Status
+from registry.store.allotments import Stage
 from registry.store.interface import DAMAGED, STORE_FAILED
 from registry.store.lmdb import writer
-from registry.store.lmdb.codec import MAX_DICTIONARY, RESTRICTED, WITHDRAWN, Codec, tag, train
+from registry.store.lmdb.codec import (
+    MAX_DICTIONARY,
+    PUBLIC_TAG,
+    RESTRICTED,
+    RESTRICTED_TAG,
+    TEMPLATED,
+    WITHDRAWN,
+    WITHDRAWN_TAG,
+    Codec,
+    MustExpand,
+    tag,
+    train,
+)
 from registry.store.lmdb.layout import (
+    IN_USE,
     META_KEY,
     NOT_THERE,
     OTHER_FORMAT,
@@ -30,12 +45,14 @@ from registry.store.lmdb.layout import (
     encode,
 )
 from registry.store.lmdb.reader import LmdbReader
-from registry.store.lmdb.writer import IN_USE, LmdbStore
+from registry.store.lmdb.writer import LmdbStore
+from registry.store.templates import template_identifier, template_write
 from registry.store.writes import ABSENT, ANY, Write
 from tests.registry.processes import expect_line, running
 from tests.registry.store import other_process
 from tests.registry.store.builders import (
     ADMIN_ONLY,
+    allot,
     ascending,
     check_agreement,
     delegate,
@@ -46,6 +63,8 @@ from tests.registry.store.builders import (
     product,
     put,
     revoke,
+    template,
+    templated,
     values,
     withdraw,
 )
@@ -119,7 +138,7 @@ def test_codec_round_trip_with_every_kind_of_dictionary_number(dictionary: bytes
         asked.append(wanted)
         return dictionary
 
-    made = Codec(load).store(BODIES[7], number, restricted=False, withdrawn=False)
+    made = Codec(load).store(BODIES[7], number, PUBLIC_TAG)
     assert len(made) < len(BODIES[7]) // 2
     assert made.endswith(tag(number))
     codec = Codec(load)
@@ -137,14 +156,14 @@ def test_many_bodies_are_stored_as_each_is(dictionary: bytes, number: int) -> No
         stored = codec.store_many(bodies, number)
         assert [codec.whole(one) for one in stored] == bodies
         if bodies is BODIES:
-            assert stored == [codec.store(body, number, restricted=False, withdrawn=False) for body in bodies]
+            assert stored == [codec.store(body, number, PUBLIC_TAG) for body in bodies]
 
 
 def test_tags_of_dictionaries_are_unique_and_are_no_flags() -> None:
     tags = [tag(number) for number in range(1, MAX_DICTIONARY + 1)]
     assert len(set(tags)) == len(tags)
     assert [len(one) for one in tags] == [1] * 223 + [2] * (MAX_DICTIONARY - 223)
-    assert not {one[-1] for one in tags} & {0, RESTRICTED, WITHDRAWN}
+    assert not {one[-1] for one in tags} & {0, TEMPLATED, RESTRICTED, WITHDRAWN}
 
 
 def test_table_of_openers_has_every_last_byte(dictionary: bytes) -> None:
@@ -154,6 +173,9 @@ def test_table_of_openers_has_every_last_byte(dictionary: bytes) -> None:
     frame = Codec(lambda number: dictionary).compressor(1).compress(BODIES[3])
     opened = [codec.public[last](frame + bytes((0, last))) for last in range(1, 0xF0)]
     assert opened == [BODIES[3]] * 0xEF
+    with pytest.raises(MustExpand):
+        codec.public[TEMPLATED](frame + b"\x01\xfd")
+    assert codec.whole(frame + b"\x01\xfd") == BODIES[3]
     assert codec.public[0](BODIES[3] + b"\x00") == BODIES[3]
     assert codec.public[RESTRICTED](frame + b"\x01\xfe") == public_body(BODIES[3])
     assert codec.public[WITHDRAWN](frame + b"\x01\xff") is None
@@ -168,7 +190,7 @@ def test_codec_flags(dictionary: bytes, number: int, withdrawn: bool, restricted
     secret = encode_values([url, Value(2, "COST", b"9", permissions=ADMIN_ONLY)])
     codec = Codec(lambda number: dictionary)
     for body in (encode_body(3, State.ACTIVE, 9, secret), encode_body(1, State.ACTIVE, 0, noise(1, 99)), BODIES[0]):
-        made = codec.store(body, number, restricted=restricted, withdrawn=withdrawn)
+        made = codec.store(body, number, WITHDRAWN_TAG if withdrawn else RESTRICTED_TAG if restricted else PUBLIC_TAG)
         assert codec.whole(made) == body
         expected = None if withdrawn else public_body(body) if restricted else body
         assert codec.public[made[-1]](made) == expected
@@ -177,7 +199,7 @@ def test_codec_flags(dictionary: bytes, number: int, withdrawn: bool, restricted
 
 def test_what_does_not_compress_is_stored_plain(dictionary: bytes) -> None:
     body = encode_body(1, State.ACTIVE, 1, noise(1, 500))
-    assert Codec(lambda number: dictionary).store(body, 5, restricted=False, withdrawn=False) == body + b"\x00"
+    assert Codec(lambda number: dictionary).store(body, 5, PUBLIC_TAG) == body + b"\x00"
 
 
 @pytest.mark.parametrize("body", [b"", b"x", BODIES[0], bytes(300), random.Random(1).randbytes(300)])
@@ -186,7 +208,7 @@ def test_any_sample_gives_a_dictionary_that_works_or_none(body: bytes) -> None:
     trained = train([body] * 1_000)
     if trained:
         codec = Codec(lambda number: trained)
-        assert codec.whole(codec.store(BODIES[5], 1, restricted=False, withdrawn=False)) == BODIES[5]
+        assert codec.whole(codec.store(BODIES[5], 1, PUBLIC_TAG)) == BODIES[5]
 
 
 # Dictionaries in the store ---------------------------------------------------------------------------
@@ -513,7 +535,16 @@ def test_a_reader_learns_of_cuts_at_its_next_snapshot(store: LmdbStore, path: Pa
     reader.rest()
     assert reader.get_many(names) == [None, None, None, all_there[3]]
     assert reader.cut("88.1.A") is not None
+    store.apply([allot("88.2", Stage.SUSPENDED)], 2)
+    assert reader.get(b"88.2/x") is not None, "the same snapshot"
+    reader.rest()
+    assert reader.get(b"88.2/x") is None
+    assert reader.closure("88.2") == Status.SUSPENDED
+    store.apply([allot("88.2", Stage.HOSTED)], 2)
+    reader.rest()
     store.apply([put("88.1/y"), put("88.3/x")], 3)
+    reader.rest()
+    assert reader.get(b"88.2/x") is not None
     reader.rest()
     known = dict(reader._numbers)
     assert reader.get(b"88.2/x") is not None
@@ -542,7 +573,7 @@ def test_rows_of_an_older_program_have_no_count_of_changes() -> None:
 
 
 def test_more_spellings_than_are_remembered(store: LmdbStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.store.lmdb.reader.MAX_KNOWN_SPELLINGS", 2)
+    monkeypatch.setattr("registry.store.lmdb.prefixes.MAX_KNOWN_SPELLINGS", 2)
     store.apply([put("88.ABCD/x")], 1)
     reader = LmdbReader(path, store._tables)
     spellings = [b"88.abcd/x", b"88.Abcd/x", b"88.aBcd/x", b"88.ABCD/x", b"88.abcE/x"]
@@ -564,7 +595,7 @@ def test_a_page_begins_where_its_cursor_says(store: LmdbStore, monkeypatch: pyte
         looked_at.append(prefix)
         return protocol.identifiers.covers(zone, prefix)
 
-    monkeypatch.setattr("registry.store.lmdb.reader.covers", covers)
+    monkeypatch.setattr("registry.store.lmdb.walking.covers", covers)
     for cursor, found in ((b"88.497/x", [b"88.498/x", b"88.499/x"]), (b"88.499/x", []), (b"\xff/x", []), (b"87/x", 5)):
         looked_at.clear()
         page = store.scan("88", cursor, 5)
@@ -770,3 +801,28 @@ def test_a_dictionary_that_is_lost(path: Path) -> None:
     assert refusal(lambda: store.apply([put("88.1/new")], 2)).rule is STORE_FAILED
     assert store.counts().changes == 1_000
     store.close()
+
+
+def test_a_damaged_template_hurts_only_what_follows_it(path: Path) -> None:
+    """Whoever has expanded by it before looks at it again, and says so to those who ask for such a record."""
+    with closing(LmdbStore(path)) as store:
+        store.apply([template_write(template(), ABSENT), put("88.1/x", templated()), put("88.1/y")], 1)
+        for cache_bytes in (0, 1 << 20):
+            reader = LmdbReader(path, store._tables, cache_bytes=cache_bytes)
+            whole = reader.get(b"88.1/x")
+            assert whole is not None
+            reader.rest()
+            with store._tables.env.begin(write=True, db=store._tables.records) as txn:
+                key = store._reader.key_of(template_identifier("88.1", 1))
+                good = txn.get(key)
+                txn.put(key, b"\xc1\x00")
+            store.apply([template_write(template(version=9, page=str(cache_bytes)), ANY)], 2)  # so that it is noticed
+            for _ in range(2):
+                with pytest.raises(StoreError, match="damaged"):
+                    reader.get(b"88.1/x")
+                assert reader.get(b"88.1/y") == store.find(b"88.1/y")
+                reader.rest()
+            with store._tables.env.begin(write=True, db=store._tables.records) as txn:
+                txn.put(key, good)
+            assert reader.get(b"88.1/x") == whole
+            reader.rest()

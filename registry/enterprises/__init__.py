@@ -1,0 +1,1 @@
+"""Enterprises from application to closing, and the prefixes that are given to them."""

@@ -1,0 +1,1 @@
+"""Who acts on this node: identities, their credentials, groups of them."""
