@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.errors import RecordError, Rule
-from protocol.kept import Kept, encode_data
+from protocol.kept import encode_data
 from protocol.limits import (
     DEFAULT_TTL_SECONDS,
     MAX_DATA_BYTES,
@@ -24,6 +24,7 @@ from protocol.limits import (
 )
 from protocol.records import DEFAULT_PERMISSIONS, Value, encode_values
 from protocol.status import Status
+from registry.replies import ListedRecord
 
 ONE_DATA: Final = Rule(
     "record.one-data",
@@ -94,10 +95,11 @@ class JsonValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class JsonRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A record under its identifier: a line of an export, which an import takes again. Beside `template` its values
-    are data alone."""
+    """A record under its identifier, or a series under its pattern: a line of an export, which an import takes again.
+    Beside `template` its values are data alone."""
 
-    identifier: str
+    identifier: str | None = None
+    series: str | None = None
     template: TemplateVersion | None = None
     values: list[JsonValue]
 
@@ -115,20 +117,24 @@ def json_values(values: Sequence[Value]) -> list[JsonValue]:
     return [_shown(value) for value in values]
 
 
-def json_record(identifier: str, record: Kept) -> JsonRecord:
-    """An active record as it is kept."""
-    if not record.template:
-        return JsonRecord(identifier=identifier, values=json_values(record.values))
-    data = [JsonValue(index, None, *_data(one)) for index, one in record.data]
-    return JsonRecord(identifier=identifier, template=record.template, values=data)
+def json_record(listed: ListedRecord) -> JsonRecord:
+    """An active record or series as it is kept."""
+    record = listed.record
+    values = json_values(record.values)
+    if record.template:
+        values = [JsonValue(index, None, *_data(one)) for index, one in record.data]
+    template = record.template or None
+    if listed.members:
+        return JsonRecord(series=listed.name, template=template, values=values)
+    return JsonRecord(identifier=listed.name, template=template, values=values)
 
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def json_line(identifier: str, record: Kept) -> str:
+def json_line(listed: ListedRecord) -> str:
     """The same as a line of text."""
-    return _encode(json_record(identifier, record)).decode() + "\n"
+    return _encode(json_record(listed)).decode() + "\n"
 
 
 def _shown(value: Value) -> JsonValue:

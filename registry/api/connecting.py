@@ -31,15 +31,14 @@ def own_certificate(node: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def show(view: Mapping[str, Any], as_json: bool) -> None:
-    """Print what was answered about one thing: as a line of JSON, or a line for each member that says something."""
+def shown(view: Mapping[str, Any], as_json: bool) -> str:
+    """What was answered about one thing: a line of JSON, or a line for each member that says something."""
     if as_json:
-        print(json.dumps(view, ensure_ascii=False))
-        return
+        return json.dumps(view, ensure_ascii=False)
     width = max(map(len, view), default=0)
-    for name, one in view.items():
-        if one not in ("", None, [], 0, False):
-            print(f"{name:{width}}  {_text(one)}")
+    return "\n".join(
+        f"{name:{width}}  {_text(one)}" for name, one in view.items() if one not in ("", None, [], 0, False)
+    )
 
 
 def _text(one: object) -> str:

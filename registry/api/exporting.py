@@ -17,7 +17,8 @@ from registry.api.routing import NDJSON, Call, Route
 from registry.api.writing import Writing
 from registry.json_records import JsonRecord, json_record
 from registry.permissions import Operation
-from registry.store.interface import Entry
+from registry.replies import ListedRecord
+from registry.store.series import Listed
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -33,7 +34,7 @@ class ExportDesk:
         """Give all records, page by page: each as it is when its page is read. A download that does not end as HTTP
         has it is not whole."""
         prefix = normal_prefix(call.parameters["prefix"]).decode()
-        self._writing.require(call.caller, Operation.RECORD_READ, prefix)
+        self._writing.gate(call.caller).require(Operation.RECORD_READ, prefix)
         page = fitting_page(self._store, prefix, None, MAX_LIST)
         response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
         await response.prepare(call.request)
@@ -43,15 +44,15 @@ class ExportDesk:
                 if page.cursor is None:
                     break
                 await asyncio.sleep(0)  # others are answered between two pages
-                self._writing.require(call.ask_again(), Operation.RECORD_READ, prefix)
+                self._writing.gate(call.ask_again()).require(Operation.RECORD_READ, prefix)
                 page = fitting_page(self._store, prefix, page.cursor, MAX_LIST)
         await response.write_eof()
         return response
 
 
-def _lines(entries: list[Entry]) -> bytes:
-    records = [(entry.identifier.decode(), decode_kept(entry.body)) for entry in entries]
-    return _encode_lines([json_record(name, record) for name, record in records if record.state is State.ACTIVE])
+def _lines(entries: list[Listed]) -> bytes:
+    records = [ListedRecord(entry.name, decode_kept(entry.body), entry.members) for entry in entries]
+    return _encode_lines([json_record(one) for one in records if one.record.state is State.ACTIVE])
 
 
 def routes(writing: Writing) -> list[Route]:

@@ -17,7 +17,6 @@ from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing
 from registry.permissions import Operation
 from registry.store.history import as_of
-from registry.store.interface import Entry
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,24 +52,24 @@ class HistoryDesk:
         """The versions of a record."""
         query: HistoryQuery = call.query
         identifier = normal(call.parameters["identifier"])
-        self._writing.require(call.caller, Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
+        self._writing.gate(call.caller).require(Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
         bodies = self._store.history(identifier)
         if query.at is not None:
             found = as_of(identifier, bodies, query.at)
             bodies = [] if found is None else [found]
         if not bodies:
             raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=identifier.decode())
-        shown = [self._whole.shown(Entry(identifier, one)) for one in bodies]
+        shown = [self._whole.shown(identifier.decode(), one) for one in bodies]
         return Answer(200, HistoryShown(shown))
 
     async def search(self, call: Call, body: None) -> Answer:
         """Records of just one prefix that have this there."""
         query: SearchQuery = call.query
         prefix = prefix_of(call)
-        self._writing.require(call.caller, Operation.RECORD_READ, prefix)
+        self._writing.gate(call.caller).require(Operation.RECORD_READ, prefix)
         data, cursor = query.data.encode(), read_cursor(query.cursor)
         page = fitting(lambda limit: self._store.search(prefix, query.item, data, cursor, limit), query.limit)
-        shown = list(map(self._whole.shown, page.entries))
+        shown = [self._whole.shown(entry.identifier.decode(), entry.body) for entry in page.entries]
         return Answer(200, PageShown(shown, cursor_text(page.cursor) if page.cursor else None))
 
 

@@ -103,7 +103,7 @@ class _Upload:
     def begin(self, block: Lines) -> _Step:
         """Have a block written. Raises :class:`BiaoshiError` where nothing may be written now."""
         caller = self._call.ask_again()  # what they may do may have changed since the import began
-        self._writing.require(caller, Operation.RECORD_WRITE, self._prefix)
+        self._writing.gate(caller).require(Operation.RECORD_WRITE, self._prefix)
         read = read_block(block.text, block.first, update=self._update)
         refused = read.refused + block.refused
         intake = self._writing.check(read.items, caller, self._prefix)
@@ -167,7 +167,7 @@ class ImportDesk:
         """Import what the body has."""
         query: ImportQuery = call.query
         prefix = normal_prefix(call.parameters["prefix"]).decode()
-        self._writing.require(call.caller, Operation.RECORD_WRITE, prefix)
+        self._writing.gate(call.caller).require(Operation.RECORD_WRITE, prefix)
         upload = _Upload(call, self._writing, prefix, update=query.update)
         response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
         telling: asyncio.Task[None] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -15,14 +16,18 @@ from protocol.limits import MAX_CURSOR_BYTES, MAX_MESSAGE_BYTES
 from protocol.records import decode_body, split_body
 from registry.api import rules
 from registry.json_records import JsonValue, json_values
-from registry.store.interface import Entry, Page, Store
+from registry.store.interface import Page, Store
+from registry.store.series import ListPage, list_page
 from registry.store.templates import Expanders
+
+AnyPage = TypeVar("AnyPage", Page, ListPage)
 
 
 class RecordShown(msgspec.Struct, omit_defaults=True):
     """A record, restricted values included. `version` counts its changes, `time` is when this version was registered,
     in seconds since 1970 UTC; a record that is `withdrawn` has no values. One that follows a `template` has the types,
-    names and computed values of this version of it."""
+    names and computed values of this version of it. A series has
+    its pattern as identifier, and stands for so many `members`."""
 
     identifier: str
     version: int
@@ -30,11 +35,12 @@ class RecordShown(msgspec.Struct, omit_defaults=True):
     time: int
     values: list[JsonValue]
     template: int | None = None
+    members: int = 0
 
 
 class PageShown(msgspec.Struct):
-    """Records in order of prefix and suffix. `cursor` continues the list, null at its end: a page may be short, even
-    empty, before that."""
+    """Series, and then records in order of prefix and suffix. `cursor` continues the list, null at its end: a page may
+    be short, even empty, before that."""
 
     records: list[RecordShown]
     cursor: str | None
@@ -46,28 +52,28 @@ class WholeRecords:
     def __init__(self, store: Store) -> None:
         self._expanders = Expanders(store.find, whole=True)
 
-    def shown(self, entry: Entry) -> RecordShown:
-        """What ``find``, ``scan``, ``search`` and ``history`` of the store give. Raises
+    def shown(self, name: str, body: bytes, members: int = 0) -> RecordShown:
+        """What the store has of a record under its identifier, or of a series under its pattern. Raises
         :class:`~protocol.errors.RecordError`, :class:`~protocol.errors.StoreError`."""
-        body, template = entry.body, None
+        template = None
         values = split_body(body).values
         if is_templated(values):
             template = template_version(values)
-            body = self._expanders.answered(entry.identifier, body)
+            body = self._expanders.answered(name.encode(), body)
         record = decode_body(body)
         return RecordShown(
-            entry.identifier.decode(), record.version, record.state.name.lower(), record.time,
-            json_values(record.values), template,
+            name, record.version, record.state.name.lower(), record.time,
+            json_values(record.values), template, members,
         )  # fmt: skip
 
 
-def fitting_page(store: Store, prefix: str, cursor: bytes | None, limit: int) -> Page:
-    """Up to ``limit`` records of a prefix and those below it, as far as they :func:`fit <fitting>`. Raises
+def fitting_page(store: Store, prefix: str, cursor: bytes | None, limit: int) -> ListPage:
+    """Up to ``limit`` series and records of a prefix and those below it, as far as they :func:`fit <fitting>`. Raises
     :class:`~protocol.errors.StoreError`."""
-    return fitting(lambda limit: store.scan(prefix, cursor, limit), limit)
+    return fitting(lambda limit: list_page(store, prefix, cursor, limit), limit)
 
 
-def fitting(read: Callable[[int], Page], limit: int) -> Page:
+def fitting(read: Callable[[int], AnyPage], limit: int) -> AnyPage:
     """A page of up to ``limit`` records, fewer where they would be more than ``MAX_MESSAGE_BYTES``, as natively."""
     while True:
         page = read(limit)

@@ -31,7 +31,6 @@ from registry.api.writing import Writing
 from registry.intake import MAX_VERSION
 from registry.json_records import JsonValue, TemplateVersion, encode_json_values
 from registry.permissions import Operation
-from registry.store.interface import Entry
 from registry.store.writes import ABSENT, ANY, Outcome
 
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,18})"')
@@ -94,11 +93,11 @@ class RecordsDesk:
     async def get(self, call: Call, body: None) -> Answer:
         """A whole record."""
         identifier = normal(call.parameters["identifier"])
-        self._writing.require(call.caller, Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
+        self._writing.gate(call.caller).require(Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
         found = self._store.find(identifier)
         if found is None:
             raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=identifier.decode())
-        shown = self._whole.shown(Entry(identifier, found))
+        shown = self._whole.shown(identifier.decode(), found)
         if shown.state == State.WITHDRAWN.name.lower():
             raise Refused(rules.WITHDRAWN, Status.WITHDRAWN, identifier=shown.identifier, version=shown.version)
         etag = _etag(shown.version)
@@ -153,9 +152,9 @@ class RecordsDesk:
         """A page of the records of a prefix and those below it."""
         query: PageQuery = call.query
         prefix = normal_prefix(call.parameters["prefix"]).decode()
-        self._writing.require(call.caller, Operation.RECORD_READ, prefix)
+        self._writing.gate(call.caller).require(Operation.RECORD_READ, prefix)
         page = fitting_page(self._store, prefix, read_cursor(query.cursor), query.limit)
-        shown = list(map(self._whole.shown, page.entries))
+        shown = [self._whole.shown(*entry) for entry in page.entries]
         active = [one for one in shown if query.withdrawn or one.state == State.ACTIVE.name.lower()]
         return Answer(200, PageShown(active, cursor_text(page.cursor) if page.cursor else None))
 

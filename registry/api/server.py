@@ -84,7 +84,7 @@ class Api:
         subjects: list[Route] = [
             *records.routes(writing),
             *history.routes(writing),
-            *templates.routes(writing, Templates(services.store, services.checkers, rights.barrier)),
+            *templates.routes(writing, Templates(services.store, services.checkers)),
             *enterprises.routes(changing),
             *prefixes.routes(changing, Policies(services.store)),
             *identities.routes(changing),

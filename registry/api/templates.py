@@ -52,7 +52,7 @@ class TemplatesDesk:
         """A page of all versions."""
         query: CursorQuery = call.query
         prefix = prefix_of(call)
-        self._writing.require(call.caller, Operation.TEMPLATE_READ, prefix)
+        self._writing.gate(call.caller).require(Operation.TEMPLATE_READ, prefix)
         after = None if query.after is None else _version(query.after)
         found, following = self._templates.page(prefix, after, query.limit)
         cursor = None if following is None else str(following)
@@ -61,7 +61,7 @@ class TemplatesDesk:
     async def get(self, call: Call, body: None) -> Answer:
         """One version."""
         prefix = prefix_of(call)
-        self._writing.require(call.caller, Operation.TEMPLATE_READ, prefix)
+        self._writing.gate(call.caller).require(Operation.TEMPLATE_READ, prefix)
         return Answer(200, form_of(self._templates.template(prefix, _version(text_of(call, "version")))))
 
     async def put(self, call: Call, body: TemplateInput) -> Answer:
@@ -71,19 +71,19 @@ class TemplatesDesk:
     async def add(self, call: Call, body: TemplateInput) -> Answer:
         """Keep a template as the next version."""
         prefix = prefix_of(call)
-        self._writing.require(call.caller, Operation.TEMPLATE_CHANGE, prefix)
+        self._writing.gate(call.caller).require_open(Operation.TEMPLATE_CHANGE, prefix)
         return await self._keep(call, body, self._templates.last(prefix) + 1)
 
     async def disable(self, call: Call, body: DisableInput) -> Answer:
         """Disable items of a version, for good."""
         prefix, version = prefix_of(call), _version(text_of(call, "version"))
-        self._writing.require(call.caller, Operation.TEMPLATE_CHANGE, prefix)
+        self._writing.gate(call.caller).require_open(Operation.TEMPLATE_CHANGE, prefix)
         template = self._templates.template(prefix, version)
         return await self._carry_out(template.disable(indexes_of(template, body.items)), prefix)
 
     async def _keep(self, call: Call, body: TemplateInput, version: int) -> Answer:
         prefix = prefix_of(call)
-        self._writing.require(call.caller, Operation.TEMPLATE_CHANGE, prefix)
+        self._writing.gate(call.caller).require_open(Operation.TEMPLATE_CHANGE, prefix)
         form = TemplateForm(prefix=prefix, name=body.name, industry=body.industry, items=body.items)
         return await self._carry_out(template_of(form, version), prefix)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from protocol.errors import BiaoshiError, Refused
+from protocol.errors import BiaoshiError
 from registry.acknowledging import Acknowledging
 from registry.api.items import WriteItem, refusal_of
 from registry.api.routing import Call
-from registry.intake import Barrier, Intake, read_writes
-from registry.permissions import Caller, Operation, allows, check_lasting, where, within
-from registry.rights import OTHER_PREFIX
+from registry.gate import Barrier, Gate
+from registry.intake import Intake, read_writes
+from registry.permissions import Caller, Operation, where, within
 from registry.store.interface import Store
 from registry.store.writes import Outcome, Write
 from registry.templates.checking import Checkers
@@ -69,10 +69,6 @@ class Writing:
             raise result
         return result[0]
 
-    def require(self, caller: Caller, operation: Operation, prefix: str) -> None:
-        """Whether a caller may do something with the records below ``prefix`` (normal form). Raises
-        :class:`Refused`."""
-        now = int(self._clock())
-        check_lasting(caller, now)
-        if not allows(caller, operation, prefix, now):
-            raise Refused(OTHER_PREFIX, OTHER_PREFIX.status, prefix=prefix)
+    def gate(self, caller: Caller) -> Gate:
+        """What lets a caller through."""
+        return Gate(lambda: caller, self._barrier, self._clock)

@@ -9,7 +9,7 @@ import typer
 
 from config.options import ApiOption, AsJson, CaOption, KeyOption, Node, TokenOption
 from registry.api.client import quoted
-from registry.api.connecting import connect, show
+from registry.api.connecting import connect, shown
 
 
 def add_commands(main: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def apply(
         "contact": {"name": contact, "phone": phone, "email": email}, "address": address, "prefix": prefix,
     }  # fmt: skip
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", "enterprises", body), as_json)
+    print(shown(client.ask("POST", "enterprises", body), as_json))
 
 
 @app.command("list", epilog="Example: biaoshi enterprise list --node ./node")
@@ -99,7 +99,7 @@ def show_(
     显示企业信息。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("GET", f"enterprises/{quoted(code)}"), as_json)
+    print(shown(client.ask("GET", f"enterprises/{quoted(code)}"), as_json))
 
 
 @app.command("approve", epilog="Example: biaoshi enterprise approve 91320100MA1XYZ0008 --token $TOKEN")
@@ -117,7 +117,7 @@ def approve(
     通过申请（审核员操作）。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", f"enterprises/{quoted(code)}/approve"), as_json)
+    print(shown(client.ask("POST", f"enterprises/{quoted(code)}/approve"), as_json))
 
 
 @app.command("refuse", epilog="Example: biaoshi enterprise refuse 91320100MA1XYZ0008 --reason '材料不全'")
@@ -135,9 +135,11 @@ def refuse(
 
     驳回申请并说明原因（审核员操作）。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"enterprises/{quoted(code)}/refuse", {"reason": reason}),
-        as_json,
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"enterprises/{quoted(code)}/refuse", {"reason": reason}),
+            as_json,
+        )
     )
 
 
@@ -156,8 +158,11 @@ def close(
 
     关闭企业（其前缀须先关闭）。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"enterprises/{quoted(code)}/close", {"reason": reason}), as_json
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"enterprises/{quoted(code)}/close", {"reason": reason}),
+            as_json,
+        )
     )
 
 
@@ -180,7 +185,7 @@ def suspend(
     for prefix in client.ask("GET", f"enterprises/{quoted(code)}")["prefixes"]:
         path = f"prefixes/{quoted(prefix)}"
         if client.ask("GET", path)["stage"] not in ("suspended", "closed", "transferred"):
-            show(client.ask("POST", f"{path}/suspend", {"reason": reason}), as_json)
+            print(shown(client.ask("POST", f"{path}/suspend", {"reason": reason}), as_json))
 
 
 @app.command("resume", epilog="Example: biaoshi enterprise resume 91320100MA1XYZ0008 --reason '质量问题' --node ./node")
@@ -202,4 +207,4 @@ def resume(
     for prefix in client.ask("GET", f"enterprises/{quoted(code)}")["prefixes"]:
         path = f"prefixes/{quoted(prefix)}"
         if client.ask("GET", path)["stage"] == "suspended":
-            show(client.ask("POST", f"{path}/resume", {"reason": reason}), as_json)
+            print(shown(client.ask("POST", f"{path}/resume", {"reason": reason}), as_json))

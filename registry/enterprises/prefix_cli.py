@@ -9,7 +9,7 @@ import typer
 
 from config.options import ApiOption, AsJson, CaOption, KeyOption, Node, TokenOption
 from registry.api.client import quoted
-from registry.api.connecting import connect, show
+from registry.api.connecting import connect, shown
 from registry.store.history import MAX_DAYS, MAX_VERSIONS
 
 
@@ -58,7 +58,7 @@ def allot(
     given = client.ask("POST", f"enterprises/{quoted(code)}/prefixes", {"prefix": prefix})
     if host:
         given = client.ask("POST", f"prefixes/{quoted(given['prefix'])}/host")
-    show(given, as_json)
+    print(shown(given, as_json))
 
 
 @app.command("list", epilog="Example: biaoshi prefix list --node ./node")
@@ -97,7 +97,7 @@ def show_(
     显示前缀信息。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("GET", f"prefixes/{quoted(prefix)}"), as_json)
+    print(shown(client.ask("GET", f"prefixes/{quoted(prefix)}"), as_json))
 
 
 @app.command("host", epilog="Example: biaoshi prefix host 88.118.32001 --node ./node")
@@ -115,7 +115,7 @@ def host(
     由本节点托管前缀。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", f"prefixes/{quoted(prefix)}/host"), as_json)
+    print(shown(client.ask("POST", f"prefixes/{quoted(prefix)}/host"), as_json))
 
 
 @app.command("delegate", epilog="Example: biaoshi prefix delegate 88.118.32001 --node ./node")
@@ -133,7 +133,7 @@ def delegate(
     登记前缀已授权给企业自己的节点。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", f"prefixes/{quoted(prefix)}/delegate"), as_json)
+    print(shown(client.ask("POST", f"prefixes/{quoted(prefix)}/delegate"), as_json))
 
 
 @app.command("arrive", epilog="Example: biaoshi prefix arrive 88.118.32001 --node ./node")
@@ -151,7 +151,7 @@ def arrive(
     结束迁移：前缀已由另一节点负责。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", f"prefixes/{quoted(prefix)}/arrive"), as_json)
+    print(shown(client.ask("POST", f"prefixes/{quoted(prefix)}/arrive"), as_json))
 
 
 @app.command("suspend", epilog="Example: biaoshi prefix suspend 88.118.32001 --reason '…' --node ./node")
@@ -169,9 +169,11 @@ def suspend(
 
     停用前缀：解析返回“已停用”，拒绝写入。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/suspend", {"reason": reason}),
-        as_json,
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/suspend", {"reason": reason}),
+            as_json,
+        )
     )
 
 
@@ -190,8 +192,11 @@ def resume(
 
     恢复被停用的前缀。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/resume", {"reason": reason}), as_json
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/resume", {"reason": reason}),
+            as_json,
+        )
     )
 
 
@@ -210,8 +215,11 @@ def close(
 
     永久关闭前缀：解析返回“已注销”。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/close", {"reason": reason}), as_json
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"prefixes/{quoted(prefix)}/close", {"reason": reason}),
+            as_json,
+        )
     )
 
 
@@ -231,11 +239,13 @@ def transfer(
 
     开始迁移前缀：自此不再接受写入。
     """
-    show(
-        connect(api, token, node, key, ca).ask(
-            "POST", f"prefixes/{quoted(prefix)}/transfer", {"to": to, "reason": reason}
-        ),
-        as_json,
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask(
+                "POST", f"prefixes/{quoted(prefix)}/transfer", {"to": to, "reason": reason}
+            ),
+            as_json,
+        )
     )
 
 
@@ -255,11 +265,13 @@ def set_policy(
 
     设置保留的历史版本数量与天数。
     """
-    show(
-        connect(api, token, node, key, ca).ask(
-            "PUT", f"prefixes/{quoted(prefix)}/policy", {"versions": versions, "days": days}
-        ),
-        as_json,
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask(
+                "PUT", f"prefixes/{quoted(prefix)}/policy", {"versions": versions, "days": days}
+            ),
+            as_json,
+        )
     )
 
 
@@ -278,7 +290,7 @@ def show_policy(
     显示对某前缀生效的历史策略。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("GET", f"prefixes/{quoted(prefix)}/policy"), as_json)
+    print(shown(client.ask("GET", f"prefixes/{quoted(prefix)}/policy"), as_json))
 
 
 @policy.command("clear", epilog="Example: biaoshi policy clear 88.118.32001 --node ./node")
@@ -296,4 +308,4 @@ def clear_policy(
     取消本前缀的策略，恢复上级前缀的策略。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("DELETE", f"prefixes/{quoted(prefix)}/policy"), as_json)
+    print(shown(client.ask("DELETE", f"prefixes/{quoted(prefix)}/policy"), as_json))

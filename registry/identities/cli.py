@@ -10,7 +10,7 @@ import typer
 
 from config.options import ApiOption, AsJson, CaOption, KeyOption, Node, TokenOption
 from registry.api.client import quoted
-from registry.api.connecting import connect, show
+from registry.api.connecting import connect, shown
 from registry.identities.bodies import MAX_TOKEN_DAYS
 from registry.permissions import Operation, Role
 
@@ -60,7 +60,7 @@ def add(
     """
     body = {"name": name, "roles": roles, "title": title}
     client = connect(api, token, node, key, ca)
-    show(client.ask("POST", "identities", body), as_json)
+    print(shown(client.ask("POST", "identities", body), as_json))
 
 
 @app.command("list", epilog="Example: biaoshi identity list 88.118.32001 --node ./node")
@@ -101,7 +101,7 @@ def show_(
     显示身份及其凭证。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("GET", f"identities/{quoted(name)}"), as_json)
+    print(shown(client.ask("GET", f"identities/{quoted(name)}"), as_json))
 
 
 @app.command("change", epilog="Example: biaoshi identity change 88.118.32001/U.li --disable --node ./node")
@@ -126,7 +126,7 @@ def change(
     given = {"roles": roles or None, "title": title, "disabled": disabled}
     body = {member: one for member, one in given.items() if one is not None}
     client = connect(api, token, node, key, ca)
-    show(client.ask("PATCH", f"identities/{quoted(name)}", body), as_json)
+    print(shown(client.ask("PATCH", f"identities/{quoted(name)}", body), as_json))
 
 
 @app.command("key", epilog="Example: biaoshi identity key 88.118.32001/U.li ed25519:… --node ./node")
@@ -145,8 +145,11 @@ def add_key(
 
     为身份登记公钥，可用于原生协议和 HTTP。
     """
-    show(
-        connect(api, token, node, key, ca).ask("POST", f"keys/{quoted(name)}", {"key": public, "title": title}), as_json
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask("POST", f"keys/{quoted(name)}", {"key": public, "title": title}),
+            as_json,
+        )
     )
 
 
@@ -166,9 +169,13 @@ def put_group(
 
     创建身份组或替换其成员。
     """
-    show(
-        connect(api, token, node, key, ca).ask("PUT", f"groups/{quoted(name)}", {"members": members, "title": title}),
-        as_json,
+    print(
+        shown(
+            connect(api, token, node, key, ca).ask(
+                "PUT", f"groups/{quoted(name)}", {"members": members, "title": title}
+            ),
+            as_json,
+        )
     )
 
 
@@ -187,7 +194,7 @@ def show_group(
     显示身份组。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("GET", f"groups/{quoted(name)}"), as_json)
+    print(shown(client.ask("GET", f"groups/{quoted(name)}"), as_json))
 
 
 @group.command("delete", epilog="Example: biaoshi group delete 88.118.32001/G.partners --node ./node")
@@ -269,4 +276,4 @@ def revoke(
     立即撤销令牌或密钥。
     """
     client = connect(api, token, node, key, ca)
-    show(client.ask("DELETE", f"credentials/{quoted(credential)}/{quoted(name)}"), as_json)
+    print(shown(client.ask("DELETE", f"credentials/{quoted(credential)}/{quoted(name)}"), as_json))

@@ -151,8 +151,8 @@ async def _search(client: TemplateClient, prefix: str, name: str, value: str) ->
         if not indexed:
             raise RecordError(NOT_INDEXED if found else NO_SUCH_ITEM, prefix=prefix, item=name)
         for index in indexed:
-            async for identifier, record in client.search(prefix, index, value.encode()):
-                print(json_line(identifier, record), end="")
+            async for listed in client.search(prefix, index, value.encode()):
+                print(json_line(listed), end="")
 
 
 async def _put(client: TemplateClient, form: TemplateForm) -> None:

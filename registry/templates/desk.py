@@ -16,7 +16,7 @@ from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
 from protocol.status import Status
 from protocol.templates import Template, check_change, check_template, encode_template, read_template
 from registry.delegations import SystemBatch
-from registry.intake import Barrier
+from registry.gate import Gate
 from registry.permissions import Operation
 from registry.rights import DELEGATED
 from registry.store.feed import BAD_CURSOR
@@ -42,21 +42,16 @@ NO_ITEM: Final = Rule(
 
 
 class Templates:
-    """The templates in a store, for whoever may do what is asked; ``barrier`` gives the reason for which nobody may
-    change those of a prefix."""
+    """The templates in a store, for whoever may do what is asked."""
 
-    def __init__(self, store: Store, checkers: Checkers, barrier: Barrier) -> None:
+    def __init__(self, store: Store, checkers: Checkers) -> None:
         self._store = store
         self._checkers = checkers
-        self._barrier = barrier
 
     def keep(self, template: Template) -> Write | None:
         """The write that keeps a template; None where it is kept already. Raises
         :class:`~protocol.errors.BiaoshiError`."""
         prefix, version = template.prefix, template.version
-        barred = self._barrier(prefix)
-        if barred is not None:
-            raise barred
         cut = self._store.cut(prefix)
         if cut is not None:
             raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
@@ -119,15 +114,12 @@ def indexes_of(template: Template, names: Iterable[str]) -> list[int]:
 
 
 class TemplateDesk:
-    """Templates on one connection. ``require`` raises where its caller may not do something at a prefix, ``barrier``
-    gives the reason for which nobody may."""
+    """Templates on one connection, behind its ``gate``."""
 
-    def __init__(
-        self, store: Store, checkers: Checkers, require: Callable[[Operation, str], None], barrier: Barrier
-    ) -> None:
+    def __init__(self, store: Store, checkers: Checkers, gate: Gate) -> None:
         self._store = store
-        self._templates = Templates(store, checkers, barrier)
-        self._require = require
+        self._templates = Templates(store, checkers)
+        self._gate = gate
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.TEMPLATE: self._put,
             Op.TEMPLATES: self._show,
@@ -140,7 +132,7 @@ class TemplateDesk:
             case _:
                 raise MessageError(BAD_ARGUMENTS, operation="template", reason="expected [44, rid, template]")
         prefix, version = template.prefix, template.version
-        self._require(Operation.TEMPLATE_CHANGE, prefix)
+        self._gate.require_open(Operation.TEMPLATE_CHANGE, prefix)
         write = self._templates.keep(template)
         if write is None:
             return encode_response(rid, Status.OK, False)
@@ -159,14 +151,14 @@ class TemplateDesk:
         match arguments:
             case (bytes(raw), int(version)) if 0 < version <= MAX_TEMPLATE_VERSION:
                 prefix = normal_prefix(raw).decode()
-                self._require(Operation.TEMPLATE_READ, prefix)
+                self._gate.require(Operation.TEMPLATE_READ, prefix)
                 template = self._templates.find(prefix, version)
                 return encode_response(rid, Status.OK, [[encode_template(template)] if template else [], None])
             case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
                 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
             ):
                 prefix = normal_prefix(raw).decode()
-                self._require(Operation.TEMPLATE_READ, prefix)
+                self._gate.require(Operation.TEMPLATE_READ, prefix)
                 return self._page(rid, prefix, cursor, limit)
         reason = f"expected [45, rid, prefix, version] or [45, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
         raise MessageError(BAD_ARGUMENTS, operation="templates", reason=reason)

@@ -197,7 +197,7 @@ class TornStore(MemoryStore):
     """It can be read for a page."""
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
-        if cursor is not None:
+        if cursor is not None and not prefix.startswith("\x01"):
             raise StoreError(STORE_FULL, reason="it is gone")
         return super().scan(prefix, cursor, limit)
 
