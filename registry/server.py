@@ -201,7 +201,9 @@ async def open_registry(
         if settings.api.enabled:
             from registry.api.server import Services, open_api  # takes memory and time that other nodes need not spend
 
-            services = Services(zone, facts.software, store, doorway.acknowledging, rights, status, accounts, checkers)
+            services = Services(
+                zone, facts.software, store, doorway.acknowledging, rights, status, accounts, checkers, reserved
+            )
             await doors.enter_async_context(open_api(services, settings, api_port, log))
         yield OpenRegistry(store, take_up, accounts)
     finally:

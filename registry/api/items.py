@@ -15,8 +15,8 @@ from registry.intake import MAX_VERSION
 from registry.json_records import JsonValue, TemplateVersion, encode_json_values
 from registry.store.writes import ABSENT, ANY, Outcome
 
-WriteItem = tuple[bytes, int | None, bytes | None]
-"""What ``registry.intake`` checks: identifier, what is compared, encoded values."""
+WriteItem = tuple[bytes, int | None, bytes | int | None]
+"""What ``registry.intake`` checks: identifier, what is compared, encoded values or the number of a state."""
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ _PATH_PARAMETERS: Final = {
     "code": "The unified social credit code of an organisation.",
     "credential": "The id of a token or key, as it is shown with its identity.",
     "version": "The version of a template.",
+    "rule": "The name of a rule of suffixes.",
 }
 _HEADERS: Final = {
     "If-Match": 'A version between quotation marks, like "3": only if the record has it; or *: only if it is there.',

@@ -17,7 +17,7 @@ from protocol.records import decode_body, split_body
 from registry.api import rules
 from registry.json_records import JsonValue, json_values
 from registry.store.interface import Page, Store
-from registry.store.series import ListPage, list_page
+from registry.store.series import ListPage, is_series, list_page
 from registry.store.templates import Expanders
 
 AnyPage = TypeVar("AnyPage", Page, ListPage)
@@ -88,11 +88,28 @@ def cursor_text(cursor: bytes) -> str:
 
 
 def read_cursor(text: str) -> bytes | None:
-    """A cursor that was given out before. Raises :class:`InvalidInput`."""
+    """A cursor of a list of records that was given out before. Raises :class:`InvalidInput`."""
     if not text:
         return None
+    raw = _unfolded(text)
+    if is_series(raw) or raw == b"/":
+        return raw
+    try:
+        return normal(raw)
+    except InvalidInput:
+        raise InvalidInput(rules.BAD_CURSOR) from None
+
+
+def read_system_cursor(text: str) -> bytes | None:
+    """The same for lists of series and rules, which are system records. Raises :class:`InvalidInput`."""
+    return _unfolded(text) if text else None
+
+
+def _unfolded(text: str) -> bytes:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        return normal(raw[: MAX_CURSOR_BYTES + 1])
-    except (binascii.Error, ValueError, InvalidInput):
+    except (binascii.Error, ValueError):
         raise InvalidInput(rules.BAD_CURSOR) from None
+    if len(raw) > MAX_CURSOR_BYTES:
+        raise InvalidInput(rules.BAD_CURSOR)
+    return raw

@@ -27,8 +27,10 @@ from registry.api import (
     history,
     identities,
     importing,
+    minting,
     prefixes,
     records,
+    series,
     sessions,
     templates,
 )
@@ -64,6 +66,7 @@ class Services(NamedTuple):
     status: Callable[[], dict[str, object]]
     accounts: Accounts
     checkers: Checkers
+    reserved: dict[bytes, int]
     clock: Callable[[], float] = time.time
 
 
@@ -83,6 +86,8 @@ class Api:
         changing = Changing(services.accounts, clock)
         subjects: list[Route] = [
             *records.routes(writing),
+            *series.routes(writing),
+            *minting.routes(writing, clock, services.reserved),
             *history.routes(writing),
             *templates.routes(writing, Templates(services.store, services.checkers)),
             *enterprises.routes(changing),

@@ -35,7 +35,7 @@ class Writing:
         self.store = store
         self._acknowledging = acknowledging
         self._barrier = barrier
-        self._checkers = checkers
+        self.checkers = checkers
         self._clock = clock
 
     def check(self, items: Sequence[WriteItem], caller: Caller, below: str | None = None) -> Intake:
@@ -44,7 +44,11 @@ class Writing:
         prefixes = where(caller, Operation.RECORD_WRITE, int(self._clock()))
         if below is not None:
             prefixes = within(prefixes, (below,))
-        return read_writes(items, prefixes, self.store.cut, self._barrier, self._checkers.check)
+        return read_writes(items, prefixes, self.store.cut, self._barrier, self.checkers.check)
+
+    def check_open(self) -> None:
+        """Raise :class:`BiaoshiError` where nothing may be written now."""
+        self._acknowledging.check()
 
     def begin(self, writes: Sequence[Write], size: int) -> asyncio.Future[Result]:
         """Have writes carried out, which hold ``size`` bytes; what became of them, once that may be said. Raises

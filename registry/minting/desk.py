@@ -8,7 +8,7 @@ another has. A write that fails leaves a gap. After a crash the store knows the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal_prefix
@@ -72,6 +72,22 @@ CHANGED: Final = Rule(
 )
 
 
+class Minted(NamedTuple):
+    """Numbers that were reserved: the writes that keep that and register them, the identifiers, and how many of the
+    rule are left today."""
+
+    writes: list[Write]
+    identifiers: list[bytes]
+    left: int
+
+    def given(self, outcomes: Sequence[Outcome]) -> list[bytes]:
+        """The identifiers that are to be handed out, once the writes were carried out."""
+        if len(outcomes) == 1:
+            return self.identifiers
+        # What somebody has registered by hand meanwhile is theirs.
+        return [one for one, outcome in zip(self.identifiers, outcomes[1:], strict=True) if outcome.changed]
+
+
 class MintDesk:
     """Minting on one connection, behind its ``gate``. ``clock`` gives seconds since 1970; ``reserved`` is shared by all
     connections: by identifier of a rule the next number that nobody has asked for."""
@@ -98,26 +114,37 @@ class MintDesk:
     def _rule(self, rid: int, arguments: tuple[object, ...]) -> bytes | SystemBatch:
         match arguments:
             case (bytes(raw), bytes(name), bytes(text), bytes(zone)):
-                rule = make_rule(self._prefix(raw), *(one.decode("utf-8", "replace") for one in (name, text, zone)))
+                prefix = normal_prefix(raw).decode()
+                kept, write = self.set_rule(prefix, *(one.decode("utf-8", "replace") for one in (name, text, zone)))
             case _:
                 reason = "expected [34, rid, prefix, name, rule, time zone]"
                 raise MessageError(BAD_ARGUMENTS, operation="rule", reason=reason)
-        kept = self._kept(rule.prefix, rule.name)
-        if kept is not None and kept.rule == rule:
+        if write is None:
             return encode_response(rid, Status.OK, kept.version)
-        identifier = rule_identifier(rule.prefix, rule.name)
-        if kept is not None and (kept.following or identifier in self._reserved):
-            raise Refused(USED, USED.status, name=rule.name)
-        self._check_others(rule)
 
         def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
             if isinstance(result, BiaoshiError):
                 return encode_failure(rid, result)
             if result[0].status is not Status.OK:
-                return encode_failure(rid, Refused(CHANGED, CHANGED.status, name=rule.name))
+                return encode_failure(rid, Refused(CHANGED, CHANGED.status, name=kept.rule.name))
             return encode_response(rid, Status.OK, result[0].version)
 
-        return SystemBatch([rule_write(rule, 0, kept.version if kept else ABSENT)], response)
+        return SystemBatch([write], response)
+
+    def set_rule(self, prefix: str, name: str, text: str, zone: str) -> tuple[KeptRule, Write | None]:
+        """A rule of ``prefix`` (normal form) as it is to be, and the write that makes it so; None where it is so
+        already. Raises :class:`BiaoshiError`."""
+        self._require(prefix)
+        rule = make_rule(prefix, name, text, zone)
+        kept = self._kept(rule.prefix, rule.name)
+        if kept is not None and kept.rule == rule:
+            return kept, None
+        identifier = rule_identifier(rule.prefix, rule.name)
+        if kept is not None and (kept.following or identifier in self._reserved):
+            raise Refused(USED, USED.status, name=rule.name)
+        self._check_others(rule)
+        version = kept.version if kept else ABSENT
+        return KeptRule(rule, version + 1, 0), rule_write(rule, 0, version)
 
     def _check_others(self, rule: MintRule) -> None:
         page = scan_below(self._store, COUNTERS, rule.prefix, None, MAX_LIST)
@@ -134,53 +161,63 @@ class MintDesk:
             case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
                 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
             ):
-                prefix = self._prefix(raw)
+                prefix = normal_prefix(raw).decode()
             case _:
                 reason = f"expected [35, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="rules", reason=reason)
-        page = scan_below(self._store, COUNTERS, prefix, cursor, limit)
-        found = [kept for entry in page.entries if (kept := read_rule(*entry)) is not None]
+        found, following = self.rules(prefix, cursor, limit)
         items = [
-            (one.rule.prefix, one.rule.name, one.rule.text, one.rule.zone, one.following, self._left(one))
+            (one.rule.prefix, one.rule.name, one.rule.text, one.rule.zone, one.following, self.left(one))
             for one in found
         ]
-        return encode_response(rid, Status.OK, [items, page.cursor])
+        return encode_response(rid, Status.OK, [items, following])
+
+    def rules(self, prefix: str, cursor: bytes | None, limit: int) -> tuple[list[KeptRule], bytes | None]:
+        """A page of the rules of a prefix (normal form) and those below it, and the cursor that continues. Raises
+        :class:`BiaoshiError`."""
+        self._require(prefix)
+        page = scan_below(self._store, COUNTERS, prefix, cursor, limit)
+        return [kept for entry in page.entries if (kept := read_rule(*entry)) is not None], page.cursor
 
     # Numbers --------------------------------------------------------------------------------------
 
     def _mint(self, rid: int, arguments: tuple[object, ...]) -> SystemBatch:
         match arguments:
             case (bytes(raw), bytes(name), int(count), (None | bytes()) as values) if 0 < count <= MAX_MINTED:
-                prefix, rule_name = self._prefix(raw), name.decode("utf-8", "replace")
+                minted = self.mint(normal_prefix(raw).decode(), name.decode("utf-8", "replace"), count, values)
             case _:
                 reason = f"expected [36, rid, prefix, rule, count up to {MAX_MINTED}, values or nil]"
                 raise MessageError(BAD_ARGUMENTS, operation="mint", reason=reason)
-        kept = self._kept(prefix, rule_name)
+
+        def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
+            if isinstance(result, BiaoshiError):
+                return encode_failure(rid, result)
+            return encode_response(rid, Status.OK, [minted.given(result), minted.left])
+
+        return SystemBatch(minted.writes, response)
+
+    def mint(self, prefix: str, name: str, count: int, values: bytes | None) -> Minted:
+        """The next ``count`` numbers of a rule of ``prefix`` (normal form), to be registered with ``values`` where
+        there are any. They are reserved by this: the writes are to be carried out at once. Raises
+        :class:`BiaoshiError`."""
+        self._require(prefix)
+        kept = self._kept(prefix, name)
         if kept is None:
-            raise Refused(NO_RULE, NO_RULE.status, prefix=prefix, name=rule_name)
+            raise Refused(NO_RULE, NO_RULE.status, prefix=prefix, name=name)
         series = kept.rule.series(self._clock())
         if values is not None:
             check_kept(series, values)
-        identifier = rule_identifier(prefix, rule_name)
+        identifier = rule_identifier(prefix, name)
         start = max(kept.following, self._reserved.get(identifier, 0))
         places, following = self._free(series, start, count)
         if not places and following >= series.count:
-            raise Refused(EXHAUSTED, EXHAUSTED.status, name=rule_name)
+            raise Refused(EXHAUSTED, EXHAUSTED.status, name=name)
         self._reserved[identifier] = following
         minted = [f"{prefix}/".encode() + series.member(place) for place in places]
         writes = [rule_write(kept.rule, following, ANY)]
         if values is not None:
             writes += _registrations(series, minted, values)
-
-        def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
-            if isinstance(result, BiaoshiError):
-                return encode_failure(rid, result)
-            given = minted
-            if values is not None:  # what somebody has registered by hand meanwhile is theirs
-                given = [one for one, outcome in zip(minted, result[1:], strict=True) if outcome.changed]
-            return encode_response(rid, Status.OK, [given, series.count - following])
-
-        return SystemBatch(writes, response)
+        return Minted(writes, minted, series.count - following)
 
     def _free(self, series: Series, start: int, count: int) -> tuple[list[int], int]:
         """Up to ``count`` places from ``start`` on that nobody has registered, and the place behind them."""
@@ -192,21 +229,20 @@ class MintDesk:
             place += 1
         return places, place
 
-    def _left(self, kept: KeptRule) -> int:
+    def left(self, kept: KeptRule) -> int:
+        """How many numbers a rule has left today."""
         return kept.rule.series(self._clock()).count - kept.following
 
     def _kept(self, prefix: str, name: str) -> KeptRule | None:
         identifier = rule_identifier(prefix, name)
         return read_rule(identifier, self._store.find(identifier))
 
-    def _prefix(self, raw: bytes) -> str:
-        """A prefix in normal form below which the key may write, and which is served here."""
-        prefix = normal_prefix(raw).decode()
+    def _require(self, prefix: str) -> None:
+        """Raise :class:`Refused` where the caller may not write below a prefix, or that is not served here."""
         self._gate.require_open(Operation.RECORD_WRITE, prefix)
         cut = self._store.cut(prefix)
         if cut is not None:
             raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
-        return prefix
 
 
 def _registrations(series: Series, minted: list[bytes], values: bytes) -> list[Write]:

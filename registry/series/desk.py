@@ -64,7 +64,7 @@ class SeriesDesk:
         refused: dict[int, object] = {}
         for i, item in enumerate(items):
             try:
-                writes.append(self._read(item))
+                writes.append(self.read(item))
             except BiaoshiError as error:
                 refused[i] = _refusal(error)
 
@@ -77,8 +77,9 @@ class SeriesDesk:
 
         return SystemBatch(writes, response)
 
-    def _read(self, item: object) -> Write:
-        """Check one item. Raises :class:`BiaoshiError` that says what is wrong with it."""
+    def read(self, item: object) -> Write:
+        """The write that an item asks for, which has a pattern in place of an identifier. Raises
+        :class:`BiaoshiError` that says what is wrong with it."""
         raw, compare, values = read_item(item)
         series = parse_series(_text(raw))
         self._gate.require_open(Operation.RECORD_WRITE, series.prefix)
@@ -101,14 +102,19 @@ class SeriesDesk:
         return lay_out(template, data)
 
     def _answered(self, write: Write, outcome: Outcome) -> object:
-        """An item of the answer; where a series was refused, what stands in its way."""
+        """An item of the answer."""
+        refused = self.refusal(write, outcome)
+        return outcome if refused is None else _refusal(refused)
+
+    def refusal(self, write: Write, outcome: Outcome) -> Refused | None:
+        """Where a series was refused, what stands in its way."""
         if outcome.version or outcome.status not in (Status.EXISTS, Status.TOO_LARGE):
-            return outcome
+            return None
         series = series_of(write.identifier)
         if outcome.status is Status.TOO_LARGE:
-            return _refusal(Refused(TOO_MANY_SHAPES, outcome.status, series=str(series), limit=MAX_SHAPES))
+            return Refused(TOO_MANY_SHAPES, outcome.status, series=str(series), limit=MAX_SHAPES)
         other = self._store.in_the_way_of(series)
-        return _refusal(Refused(STANDS, outcome.status, series=str(series), other=other or "?"))
+        return Refused(STANDS, outcome.status, series=str(series), other=other or "?")
 
     def _list(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         match arguments:

@@ -16,8 +16,10 @@ from config.settings import ApiSettings, NodeSettings, Settings
 from protocol.signatures import SigningKey
 from registry.accounts import Accounts
 from registry.acknowledging import Acknowledging
+from registry.api.changing import Changing
 from registry.api.credentials import proof_bytes
 from registry.api.server import Api, Services, open_api
+from registry.changes import Change
 from registry.committer import Committer
 from registry.followers import Followers
 from registry.putback import PutBack
@@ -176,6 +178,11 @@ class Serving:
             return token
 
 
+async def carry_out(api: Serving, change: Change[Any]) -> Any:
+    """Have a change carried out; its result. Raises the error for which it was not."""
+    return await Changing(api.accounts, api.clock).carry_out(change)
+
+
 def settings(**options: Any) -> Settings:
     """Settings of a node that serves the API."""
     node = NodeSettings(role="secondary", prefix=ZONE, name="test")
@@ -201,7 +208,7 @@ async def serving(
     accounts.journal.start()
     checkers = Checkers(store.find)
     services = Services(
-        ZONE, "biaoshi/test", store, acknowledging, rights, lambda: dict(STATUS), accounts, checkers, clock
+        ZONE, "biaoshi/test", store, acknowledging, rights, lambda: dict(STATUS), accounts, checkers, {}, clock
     )
     chosen = settings(**options)
     chosen.directory = str(directory or ".")
