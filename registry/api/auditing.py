@@ -11,7 +11,7 @@ from aiohttp import web
 
 from protocol.limits import MAX_LIST
 from registry.api.changing import Changing
-from registry.api.routing import NDJSON, Answer, Call, Route
+from registry.api.routing import NDJSON, Answer, Call, Route, lines_headers
 from registry.audit.service import EntryView
 
 LINES: Final = 500
@@ -47,7 +47,7 @@ class AuditDesk:
     async def export(self, call: Call, body: None) -> web.StreamResponse:
         """The whole log, as `biaoshi audit export` writes it. A download that does not end with a head is not whole."""
         lines = self._log.export(call.caller, self._changing.now)
-        response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
+        response = web.StreamResponse(headers=lines_headers(call))
         await response.prepare(call.request)
         if call.request.method != "HEAD":
             while part := b"".join(islice(lines, LINES)):
@@ -59,7 +59,7 @@ class AuditDesk:
     async def head(self, call: Call, body: None) -> web.StreamResponse:
         """Its head alone, to be kept elsewhere."""
         raw = b"".join(self._log.head(call.caller, self._changing.now))
-        return web.Response(body=raw, headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
+        return web.Response(body=raw, headers=lines_headers(call))
 
 
 def routes(changing: Changing) -> list[Route]:

@@ -20,14 +20,13 @@ from registry.api.credentials import Credentials
 from registry.api.problems import PROBLEM_JSON, http_status, problem
 from registry.api.reading import Room, address_of, bearer, check_content, header, read_body, read_json, read_query
 from registry.api.replays import REPEATED, Kept, Replays
-from registry.api.routing import JSON, Answer, Call, Route, Router
+from registry.api.routing import FIXED, JSON, Answer, Call, Route, Router
 from registry.permissions import Caller, check_lasting
 
 _encode: Final = msgspec.json.Encoder().encode
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ORIGIN: Final = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)
 _CONDITIONS: Final = ("If-Match", "If-None-Match")
-_FIXED: Final = {"Server": "biaoshi", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Dispatcher:
@@ -76,7 +75,7 @@ class Dispatcher:
         if request.method == "OPTIONS":
             allowed = self._router.allowed(path)
             if allowed:
-                return _response(204, None, {**_FIXED, "Allow": ", ".join([*allowed, "OPTIONS"])})
+                return _response(204, None, {**FIXED, "Allow": ", ".join([*allowed, "OPTIONS"])})
         route, call.parameters = self._router.find(request.method, path)
         if not route.is_open:
             token, who = bearer(request), address_of(request)
@@ -158,7 +157,7 @@ class Dispatcher:
         return _response(status, _encode(problem(error, status, call.id, call.language)), headers)
 
     def _headers(self, call: Call) -> dict[str, str]:
-        return {**_FIXED, "Content-Type": JSON, "X-Request-Id": call.id}
+        return {**FIXED, "Content-Type": JSON, "X-Request-Id": call.id}
 
     def _new_call(self, request: web.BaseRequest) -> Call:
         given = request.headers.get("X-Request-Id", "")

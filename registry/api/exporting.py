@@ -13,7 +13,7 @@ from protocol.kept import decode_kept
 from protocol.limits import MAX_LIST
 from protocol.records import State
 from registry.api.pages import fitting_page
-from registry.api.routing import NDJSON, Call, Route
+from registry.api.routing import NDJSON, Call, Route, lines_headers
 from registry.api.writing import Writing
 from registry.json_records import JsonRecord, json_record
 from registry.permissions import Operation
@@ -36,7 +36,7 @@ class ExportDesk:
         prefix = normal_prefix(call.parameters["prefix"]).decode()
         self._writing.gate(call.caller).require(Operation.RECORD_READ, prefix)
         page = fitting_page(self._store, prefix, None, MAX_LIST)
-        response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
+        response = web.StreamResponse(headers=lines_headers(call))
         await response.prepare(call.request)
         if call.request.method != "HEAD":
             while True:

@@ -23,7 +23,7 @@ from registry.api.items import not_carried_out, refusal_of
 from registry.api.lines import LineBlocks, Lines, Refusal, read_block
 from registry.api.problems import Problem, http_status, problem
 from registry.api.reading import CUT_OFF
-from registry.api.routing import NDJSON, Call, Route
+from registry.api.routing import NDJSON, Call, Route, lines_headers
 from registry.api.writing import Result, Writing
 from registry.permissions import Operation
 from registry.rights import OTHER_PREFIX
@@ -169,7 +169,7 @@ class ImportDesk:
         prefix = normal_prefix(call.parameters["prefix"]).decode()
         self._writing.gate(call.caller).require(Operation.RECORD_WRITE, prefix)
         upload = _Upload(call, self._writing, prefix, update=query.update)
-        response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Request-Id": call.id})
+        response = web.StreamResponse(headers=lines_headers(call))
         telling: asyncio.Task[None] | None = None
         untold: _Step | None = None
         try:

@@ -18,6 +18,9 @@ from registry.permissions import Caller
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
+FIXED: Final = {"Server": "biaoshi", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Headers of every answer: no browser takes one for anything else than it says it is."""
+
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 NOBODY: Final = Caller("", frozenset(), ())
 
@@ -48,6 +51,11 @@ class Call:
         self.query: Any = None
         self.raw = b""
         self.held = 0
+
+
+def lines_headers(call: Call) -> dict[str, str]:
+    """The headers of an answer that is NDJSON."""
+    return {**FIXED, "Content-Type": NDJSON, "X-Request-Id": call.id}
 
 
 def text_of(call: Call, name: str) -> str:
