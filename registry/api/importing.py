@@ -19,12 +19,12 @@ from protocol.errors import BiaoshiError, InvalidInput, Refused
 from protocol.identifiers import normal_prefix
 from protocol.status import Status
 from registry.api import rules
-from registry.api.items import not_carried_out, refusal_of
+from registry.api.items import refusal_of
 from registry.api.lines import LineBlocks, Lines, Refusal, read_block
 from registry.api.problems import Problem, http_status, problem
 from registry.api.reading import CUT_OFF
 from registry.api.routing import NDJSON, Call, Route, lines_headers
-from registry.api.writing import Result, Writing
+from registry.api.writing import Result, Writing, name_of
 from registry.permissions import Operation
 from registry.rights import OTHER_PREFIX
 from registry.store.writes import Outcome, Write, ascend
@@ -141,9 +141,9 @@ class _Upload:
             self.done.changed += len(outcomes)  # nearly always, and found out without a look at each
             return
         for line, write, outcome in zip(step.lines, step.writes, outcomes, strict=True):
-            if outcome.status is not Status.OK:
-                error = not_carried_out(write.identifier, outcome)
-                step.refused.append(Refusal(line, write.identifier.decode(), error))
+            error = self._writing.failure(write, outcome, self._call.caller)
+            if error is not None:
+                step.refused.append(Refusal(line, name_of(write), error))
             elif outcome.changed:
                 self.done.changed += 1
             else:

@@ -14,7 +14,7 @@ import msgspec
 from protocol.errors import BiaoshiError, InvalidInput
 from protocol.limits import MAX_TYPE_CHARACTERS
 from protocol.records import encode_plain_values
-from registry.api.items import Item, WriteItem, item_write
+from registry.api.items import Item, SeriesItem, WriteItem, item_write
 from registry.api.reading import check_keys
 from registry.api.rules import BAD_LINE, LONG_LINE, MAX_LINE_BYTES, MAX_REASON_CHARACTERS
 from registry.store.writes import ABSENT, ANY
@@ -55,7 +55,7 @@ class Refusal(NamedTuple):
 class Block(NamedTuple):
     """The writes of some lines, the number of the line of each, and the lines that are none."""
 
-    items: list[WriteItem]
+    items: list[WriteItem | SeriesItem]
     lines: Sequence[int]
     refused: list[Refusal]
 
@@ -143,7 +143,7 @@ def read_block(block: bytes, first: int, *, update: bool) -> Block:
     return read
 
 
-def _read_quickly(block: bytes, compare: int | None) -> list[WriteItem] | None:
+def _read_quickly(block: bytes, compare: int | None) -> list[WriteItem | SeriesItem] | None:
     """The writes of a block in which each line is a plain record; None where something is not so."""
     # Between two objects there is an end of a line, and nowhere else: so line numbers are right. Within a string there
     # is none, as JSON has control characters escaped there.
@@ -189,7 +189,8 @@ def _read_line(line: bytes) -> Item:
 def shown(line: bytes) -> str:
     """The identifier of a line or, where there is none to be read, its beginning."""
     try:
-        found = msgspec.json.decode(line, type=_Named).identifier
+        named = msgspec.json.decode(line, type=_Named)
+        found = named.identifier if named.identifier is not None else named.series
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     text = found if found is not None else line[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
@@ -198,3 +199,4 @@ def shown(line: bytes) -> str:
 
 class _Named(msgspec.Struct):
     identifier: str | None = None
+    series: str | None = None

@@ -17,6 +17,7 @@ from registry.api import rules
 from registry.api.items import (
     Item,
     ItemResult,
+    SeriesItem,
     WriteItem,
     item_write,
     not_carried_out,
@@ -27,7 +28,7 @@ from registry.api.items import (
 from registry.api.pages import PageShown, RecordShown, WholeRecords, cursor_text, fitting_page, read_cursor
 from registry.api.reading import header
 from registry.api.routing import Answer, Call, Route
-from registry.api.writing import Writing
+from registry.api.writing import Writing, name_of
 from registry.intake import MAX_VERSION
 from registry.json_records import JsonValue, TemplateVersion, encode_json_values
 from registry.permissions import Operation
@@ -125,24 +126,25 @@ class RecordsDesk:
         if len(body.records) > rules.MAX_BATCH:
             raise MessageError(TOO_MANY, operation="batch", limit=rules.MAX_BATCH, count=len(body.records))
         results: list[ItemResult | None] = [None] * len(body.records)
-        items: list[WriteItem] = []
+        items: list[WriteItem | SeriesItem] = []
         places: list[int] = []
         for place, item in enumerate(body.records):
             try:
                 items.append(item_write(item, update=query.update))
                 places.append(place)
             except BiaoshiError as error:
-                results[place] = refused_result(item.identifier, error, call.language)
+                results[place] = refused_result(item.name, error, call.language)
         intake = self._writing.check(items, call.caller)
         for i, payload in intake.refused.items():
-            name = body.records[places[i]].identifier
+            name = body.records[places[i]].name
             results[places[i]] = refused_result(name, refusal_of(payload), call.language)
         outcomes = await self._writing.begin(intake.writes, len(call.raw)) if intake.writes else []
         if isinstance(outcomes, BiaoshiError):
             raise outcomes
         accepted = [place for i, place in enumerate(places) if i not in intake.refused]
         for place, write, outcome in zip(accepted, intake.writes, outcomes, strict=True):
-            results[place] = result_of(write.identifier, outcome, call.language)
+            failed = self._writing.failure(write, outcome, call.caller)
+            results[place] = result_of(name_of(write), outcome, failed, call.language)
         shown = [result for result in results if result is not None]
         changed = sum(result.changed is True for result in shown)
         unchanged = sum(result.changed is False for result in shown)
@@ -162,7 +164,7 @@ class RecordsDesk:
         compare = self._condition(call, identifier)
         outcome = await self._writing.one(call, (identifier, compare, values))
         if outcome.status is not Status.OK:
-            raise not_carried_out(identifier, outcome)
+            raise not_carried_out(identifier.decode(), outcome)
         return outcome
 
     def _condition(self, call: Call, identifier: bytes) -> int | None:

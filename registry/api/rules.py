@@ -165,6 +165,12 @@ OTHER_PREFIX: Final = _rule(
     "this is not below {prefix}, the prefix of this import",
     "不在本次导入的前缀 {prefix} 之下",
 )
+ONE_NAME: Final = _rule(
+    "one-name",
+    Status.BAD_RECORD,
+    "an item has to have either identifier or series",
+    "每一项应有且仅有 identifier 与 series 之一",
+)
 BAD_VERSION: Final = _rule(
     "bad-version",
     Status.BAD_REQUEST,

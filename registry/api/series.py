@@ -17,10 +17,9 @@ from registry.api.pages import PageShown, RecordShown, WholeRecords, cursor_text
 from registry.api.prefixes import prefix_of
 from registry.api.records import PageQuery, RecordInput, Written
 from registry.api.routing import Answer, Call, Handler, Route, text_of
-from registry.api.writing import Writing
+from registry.api.writing import Writing, name_of
 from registry.json_records import encode_json_values
 from registry.permissions import Operation
-from registry.series.desk import SeriesDesk as Desk
 from registry.store.series import list_series, series_identifier
 from registry.store.writes import ABSENT, ANY
 
@@ -80,23 +79,22 @@ class SeriesDesk:
             identifier = normal(call.parameters["identifier"])
             outcome = await self._writing.one(call, (identifier, ANY, _WORDS[word]))
             if outcome.status is not Status.OK:
-                raise not_carried_out(identifier, outcome)
+                raise not_carried_out(identifier.decode(), outcome)
             return Answer(200, Written(identifier.decode(), outcome.version, outcome.changed))
 
         return handle
 
     async def _write(self, call: Call, pattern: str, compare: int | None, values: Any) -> Answer:
-        desk = Desk(self._writing.store, self._writing.checkers, self._writing.gate(call.caller))
-        write = desk.read((pattern.encode(), compare, values))
+        write = self._writing.series(call.caller).read((pattern.encode(), compare, values))
         result = await self._writing.begin([write], len(call.raw))
         if isinstance(result, BiaoshiError):
             raise result
         [outcome] = result
-        name = str(parse_series(pattern))
-        if outcome.status is not Status.OK:
-            raise desk.refusal(write, outcome) or not_carried_out(name.encode(), outcome)
+        error = self._writing.failure(write, outcome, call.caller)
+        if error is not None:
+            raise error
         status = 201 if outcome.changed and outcome.version == 1 else 200
-        return Answer(status, Written(name, outcome.version, outcome.changed))
+        return Answer(status, Written(name_of(write), outcome.version, outcome.changed))
 
 
 def routes(writing: Writing) -> list[Route]:

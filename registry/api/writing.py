@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from protocol.errors import BiaoshiError
+from protocol.errors import BiaoshiError, Refused
+from protocol.messages import failure_payload
+from protocol.status import Status
 from registry.acknowledging import Acknowledging
-from registry.api.items import WriteItem, refusal_of
+from registry.api.items import SeriesItem, WriteItem, not_carried_out, refusal_of
 from registry.api.routing import Call
 from registry.gate import Barrier, Gate
 from registry.intake import Intake, read_writes
 from registry.permissions import Caller, Operation, where, within
+from registry.rights import OTHER_PREFIX, permits
+from registry.series.desk import SeriesDesk
 from registry.store.interface import Store
+from registry.store.series import is_series, series_of
 from registry.store.writes import Outcome, Write
 from registry.templates.checking import Checkers
 
 Result = list[Outcome] | BiaoshiError
+
+
+def name_of(write: Write) -> str:
+    """The identifier, or the pattern of the series, that a write is about."""
+    return str(series_of(write.identifier)) if is_series(write.identifier) else write.identifier.decode()
 
 
 class Writing:
@@ -38,13 +48,42 @@ class Writing:
         self.checkers = checkers
         self._clock = clock
 
-    def check(self, items: Sequence[WriteItem], caller: Caller, below: str | None = None) -> Intake:
+    def check(self, items: Sequence[WriteItem | SeriesItem], caller: Caller, below: str | None = None) -> Intake:
         """The writes that ``items`` are, coming from ``caller`` and, where it is given, to lie ``below`` one prefix;
         and which are refused."""
         prefixes = where(caller, Operation.RECORD_WRITE, int(self._clock()))
         if below is not None:
             prefixes = within(prefixes, (below,))
-        return read_writes(items, prefixes, self.store.cut, self._barrier, self.checkers.check)
+        if SeriesItem not in set(map(type, items)):
+            return read_writes(items, prefixes, self.store.cut, self._barrier, self.checkers.check)
+        writes, refused = list[Write](), dict[int, object]()
+        desk = self.series(caller)
+        for i, item in enumerate(items):
+            if isinstance(item, SeriesItem):
+                try:
+                    write = desk.read(tuple(item))
+                    if not permits(prefixes, series_of(write.identifier).prefix):
+                        raise Refused(OTHER_PREFIX, OTHER_PREFIX.status, prefix=series_of(write.identifier).prefix)
+                    writes.append(write)
+                except BiaoshiError as error:
+                    refused[i] = (int(error.status), failure_payload(error), False)
+                continue
+            one = read_writes([item], prefixes, self.store.cut, self._barrier, self.checkers.check)
+            writes += one.writes
+            if one.refused:
+                refused[i] = one.refused[0]
+        return Intake(writes, refused)
+
+    def series(self, caller: Caller) -> SeriesDesk:
+        """What reads series that a caller writes."""
+        return SeriesDesk(self.store, self.checkers, self.gate(caller))
+
+    def failure(self, write: Write, outcome: Outcome, caller: Caller) -> BiaoshiError | None:
+        """The error that an outcome of a write is; None for OK."""
+        if outcome.status is Status.OK:
+            return None
+        found = self.series(caller).refusal(write, outcome) if is_series(write.identifier) else None
+        return found or not_carried_out(name_of(write), outcome)
 
     def check_open(self) -> None:
         """Raise :class:`BiaoshiError` where nothing may be written now."""

@@ -171,6 +171,24 @@ def test_a_series_is_one_entry_and_its_members_are_records() -> None:
             async with town.client("reader") as client:
                 lines = (await client.ask("GET", f"{PREFIX}/records:export")).lines
             assert [line.get("series") for line in lines] == [pattern, None]
+            raw = "".join(json.dumps(one) + "\n" for one in (
+                *reversed(lines), {"series": f"{PUMPS}/B-{{500..600}}", **body()},
+                {"series": f"{VALVES}/B-{{500..600}}", **body()}, {"series": f"{PUMPS}/C-{{01..99}}", **body()},
+                {"series": "x", "identifier": "y", **body()}, {"series": f"{PUMPS}/B-1", "withdraw": True},
+            )).encode()  # fmt: skip
+            kind = {"Content-Type": "application/x-ndjson"}
+            async with town.client("writer") as client:
+                told = (await client.ask("POST", f"{PREFIX}/records:import", raw, kind)).lines
+                assert [(one["line"], one["rule"]) for one in told[:-2]] == [
+                    (3, "series.stands-in-the-way"), (4, "api.other-prefix"), (6, "api.one-name"),
+                    (7, "series.no-pattern"),
+                ]  # fmt: skip
+                assert told[-1] == {"kind": "done", "items": 7, "changed": 1, "unchanged": 2, "refused": 4}
+                batch = {"records": [{"series": f"{PUMPS}/C-{{01..99}}", "withdraw": True},
+                                     {"series": f"{PUMPS}/B-{{000..002}}", **body()}]}  # fmt: skip
+                [gone, meets] = (await client.ask("POST", "/api/v1/records:batch", batch)).json["results"]
+                assert (gone["identifier"], gone["changed"]) == (f"{PUMPS}/C-{{01..99}}", True)
+                assert (meets["rule"], pattern in meets["detail"]) == ("series.stands-in-the-way", True)
 
             assert (await town.ask("writer", "POST", f"/api/v1/suspend/{PUMPS}/B-009"))["changed"] is True
             assert (await town.ask("reader", "GET", record("B-009")))["state"] == "suspended"
