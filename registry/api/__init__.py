@@ -12,10 +12,14 @@ else, credentials, limits, errors, OpenAPI, is done once for all routes:
 ``pages``        lists, a page at a time
 ``items``        writes as JSON, and what became of each
 ``writing``      writes checked, carried out, awaited
+``changing``     changes of accounts and policies, carried out by the journal
 ``dispatch``     from a request to its answer
 ``connections``  limits of connections, slow and silent ones
 ``openapi``      the description, made from the routes
 ``server``       the parts put together
 
-Subjects: ``sessions``, ``records``, ``importing`` and ``exporting`` (streams of any size), ``about``.
+Subjects: ``sessions``, ``records``, ``importing`` and ``exporting`` (streams of any size), ``series``, ``minting``,
+``templates``, ``history``, ``enterprises``, ``prefixes``, ``identities``, ``auditing``, ``about``.
+
+The other side, for commands: ``client``, and ``connecting``, which finds node, token and key.
 """

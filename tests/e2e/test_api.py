@@ -159,6 +159,7 @@ def test_what_the_document_shows_works(node: Node, tmp_path: Path) -> None:
     script = 'set -eu\nbiaoshi() { PYTHON -m biaoshi.cli "$@"; }\n' + "\n".join(shown)
     script = script.replace("PYTHON", sys.executable).replace("http://127.0.0.1:26412", url_of(node))
     script = script.replace("--node node", f"--node {node.directory}").replace("node/keys", f"{node.directory}/keys")
+    script = script.replace("node/anchor.toml", f"{node.directory}/anchor.toml")
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, env=CLEAN, cwd=tmp_path, timeout=60, check=False
     )
