@@ -64,13 +64,14 @@ class IdentitiesDesk:
 
     async def set_password(self, call: Call, body: NewPassword) -> Answer:
         """Let it prove itself by a password at doors that know nothing better, or take that away."""
-        name, now = text_of(call, "identifier"), self._changing.now
-        self._service.set_password(call.caller, name, b"", now)  # whether they may, before any work
+        name = text_of(call, "identifier")
+        self._service.set_password(call.caller, name, b"", self._changing.now)  # whether they may, before any work
         kept = b""
         if body.password is not None:
             async with self._hashing:  # one at a time: each takes a tenth of a second and 32 MiB
                 kept = await asyncio.to_thread(hash_password, body.password)
-        return await self._changing.answer(self._service.set_password(call.ask_again(), name, kept, now))
+        change = self._service.set_password(call.ask_again(), name, kept, self._changing.now)
+        return await self._changing.answer(change)
 
     async def issue_token(self, call: Call, body: NewToken) -> Answer:
         """A token, shown this once."""

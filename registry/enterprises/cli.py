@@ -30,7 +30,7 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 @app.command(
     "apply",
-    epilog="Example: biaoshi enterprise apply 91320100MA1XYZ0008 --organisation '示例泵业' --nature 2 --section C "
+    epilog="Example: biaoshi enterprise apply 91320100MA00000081 --organisation '示例泵业' --nature 2 --section C "
     "--division 34 --contact '李工' --node ./node",
 )
 def apply(
@@ -40,9 +40,9 @@ def apply(
     section: Annotated[str, typer.Option(help="Section of GB/T 4754, for example C.")],
     division: Annotated[str, typer.Option(help="Division of GB/T 4754, for example 34.")],
     contact: Annotated[str, typer.Option(help="Whom to ask.")],
-    phone: Annotated[str, typer.Option()] = "",
-    email: Annotated[str, typer.Option()] = "",
-    address: Annotated[str, typer.Option()] = "",
+    phone: Annotated[str, typer.Option(help="Their telephone.")] = "",
+    email: Annotated[str, typer.Option(help="Their e-mail.")] = "",
+    address: Annotated[str, typer.Option(help="Where the organisation is.")] = "",
     prefix: Annotated[str, typer.Option(help="The prefix that it would like.")] = "",
     api: ApiOption = None,
     token: TokenOption = None,
@@ -84,8 +84,8 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['credit_code']}  {one['state']:8}  {' '.join(one['prefixes']) or '-'}  {one['organisation']}"
 
 
-@app.command("show", epilog="Example: biaoshi enterprise show 91320100MA1XYZ0008 --node ./node")
-def show_(
+@app.command("show", epilog="Example: biaoshi enterprise show 91320100MA00000081 --node ./node")
+def show(
     code: Code,
     api: ApiOption = None,
     token: TokenOption = None,
@@ -102,7 +102,7 @@ def show_(
     print(shown(client.ask("GET", f"enterprises/{quoted(code)}"), as_json))
 
 
-@app.command("approve", epilog="Example: biaoshi enterprise approve 91320100MA1XYZ0008 --token $TOKEN")
+@app.command("approve", epilog="Example: biaoshi enterprise approve 91320100MA00000081 --token $TOKEN")
 def approve(
     code: Code,
     api: ApiOption = None,
@@ -120,7 +120,7 @@ def approve(
     print(shown(client.ask("POST", f"enterprises/{quoted(code)}/approve"), as_json))
 
 
-@app.command("refuse", epilog="Example: biaoshi enterprise refuse 91320100MA1XYZ0008 --reason '材料不全'")
+@app.command("refuse", epilog="Example: biaoshi enterprise refuse 91320100MA00000081 --reason '材料不全'")
 def refuse(
     code: Code,
     reason: Reason,
@@ -143,7 +143,7 @@ def refuse(
     )
 
 
-@app.command("close", epilog="Example: biaoshi enterprise close 91320100MA1XYZ0008 --reason '注销' --node ./node")
+@app.command("close", epilog="Example: biaoshi enterprise close 91320100MA00000081 --reason '注销' --node ./node")
 def close(
     code: Code,
     reason: Reason,
@@ -166,7 +166,7 @@ def close(
     )
 
 
-@app.command("suspend", epilog="Example: biaoshi enterprise suspend 91320100MA1XYZ0008 --reason '质量问题'")
+@app.command("suspend", epilog="Example: biaoshi enterprise suspend 91320100MA00000081 --reason '质量问题'")
 def suspend(
     code: Code,
     reason: Reason,
@@ -188,7 +188,7 @@ def suspend(
             print(shown(client.ask("POST", f"{path}/suspend", {"reason": reason}), as_json))
 
 
-@app.command("resume", epilog="Example: biaoshi enterprise resume 91320100MA1XYZ0008 --reason '质量问题' --node ./node")
+@app.command("resume", epilog="Example: biaoshi enterprise resume 91320100MA00000081 --reason '质量问题' --node ./node")
 def resume(
     code: Code,
     reason: Reason,

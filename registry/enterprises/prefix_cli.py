@@ -34,8 +34,8 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 @app.command(
     "allot",
-    epilog="Examples: biaoshi prefix allot 91320100MA1XYZ0008 --node ./node  |  "
-    "biaoshi prefix allot 91320100MA1XYZ0008 --prefix 88.118.32001 --host --node ./node",
+    epilog="Examples: biaoshi prefix allot 91320100MA00000081 --node ./node  |  "
+    "biaoshi prefix allot 91320100MA00000081 --prefix 88.118.32001 --host --node ./node",
 )
 def allot(
     code: Annotated[str, typer.Argument(help="The unified social credit code of an approved enterprise.")],
@@ -83,7 +83,7 @@ def _line(one: dict[str, Any]) -> str:
 
 
 @app.command("show", epilog="Example: biaoshi prefix show 88.118.32001 --node ./node")
-def show_(
+def show(
     prefix: Prefix,
     api: ApiOption = None,
     token: TokenOption = None,

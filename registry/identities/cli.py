@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from config.options import ApiOption, AsJson, CaOption, KeyOption, Node, TokenOption
+from config.places import language
 from registry.api.client import quoted
 from registry.api.connecting import connect, shown
 from registry.identities.bodies import MAX_TOKEN_DAYS
@@ -82,12 +83,12 @@ def list_(
 
 
 def _line(one: dict[str, Any]) -> str:
-    note = "  (disabled 已停用)" if one["disabled"] else ""
-    return f"{one['name']}  {','.join(one['roles'])}  {one['title']}{note}"
+    note = "（已停用）" if language() == "zh" else " (disabled)"
+    return f"{one['name']}  {','.join(one['roles'])}  {one['title']}{note if one['disabled'] else ''}"
 
 
 @app.command("show", epilog="Example: biaoshi identity show 88.118.32001/U.li --node ./node")
-def show_(
+def show(
     name: Name,
     api: ApiOption = None,
     token: TokenOption = None,
@@ -205,7 +206,6 @@ def delete_group(
     node: Node = None,
     key: KeyOption = None,
     ca: CaOption = None,
-    as_json: AsJson = False,
 ) -> None:
     """Take a group away: who was in it reads nothing on its account.
 

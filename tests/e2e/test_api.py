@@ -135,6 +135,11 @@ def test_a_light_node_serves_it_over_tls_by_one_command(tmp_path: Path) -> None:
         body = {"values": [{"index": 1, "type": "TEXT", "data": "x"}]}
         assert ask(light, "PUT", "/api/v1/records/88.118.1/x", body, context)[0] == 201
         assert light.run("resolve", "88.118.1/x").code == 0
+        command = ("identity", "add", "88.118/U.wang", "--role", "auditor", "--api", url_of(light))
+        token = ("--token", token_of(light))
+        assert run(*command, *token).code == 7  # nothing says that it is the node
+        added = run(*command, *token, "--ca", light.directory / "keys/api.crt")
+        assert (added.code, "88.118/U.wang" in added.out) == (0, True), added.err
     finally:
         assert light.stop() == 0
     assert "Traceback" not in light.said()
