@@ -152,8 +152,8 @@ class Dispatcher:
             headers["WWW-Authenticate"] = f'Bearer realm="{self._realm}"'
         if status == 405:
             headers["Allow"] = ", ".join(self._router.allowed(_target(call.request)[0]))
-        if status == 503:
-            headers["Retry-After"] = "1"
+        if status in (429, 503):
+            headers["Retry-After"] = str(error.details.get("seconds", 1))
         return _response(status, _encode(problem(error, status, call.id, call.language)), headers)
 
     def _headers(self, call: Call) -> dict[str, str]:

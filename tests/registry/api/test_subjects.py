@@ -265,6 +265,22 @@ def test_a_token_is_shown_once_and_kept_as_a_digest() -> None:
     run(main())
 
 
+def test_who_tries_tokens_out_waits_and_no_right_one_feels_it() -> None:
+    async def main() -> None:
+        async with settled() as town, town.client("writer") as client:
+            wrong = town["writer"][:-4] + "AAAA"
+            for _ in range(5):
+                check(await client.ask("GET", record("P1"), token=wrong), 401, "identity.not-proven")
+            refused = await client.ask("GET", record("P1"), token=wrong)
+            check(refused, 429, "identity.too-many-attempts")
+            assert int(refused.headers["retry-after"]) == refused.json["parameters"]["seconds"]
+            assert (await client.ask("PUT", record("P1"), body())).status == 201
+            town.api.clock.now += int(refused.headers["retry-after"]) + 1
+            check(await client.ask("GET", record("P1"), token=wrong), 401, "identity.not-proven")
+
+    run(main())
+
+
 def test_passwords_are_set_and_taken_away() -> None:
     async def main() -> None:
         async with settled() as town:
