@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import msgspec
 
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, Refused
 from protocol.identifiers import normal
 from protocol.kept import is_templated, template_version
 from protocol.limits import MAX_CURSOR_BYTES, MAX_MESSAGE_BYTES
-from protocol.records import decode_body, split_body
+from protocol.records import State, decode_body, split_body
+from protocol.status import Status
 from registry.api import rules
 from registry.json_records import JsonValue, json_values
 from registry.store.interface import Page, Store
@@ -26,8 +27,8 @@ AnyPage = TypeVar("AnyPage", Page, ListPage)
 class RecordShown(msgspec.Struct, omit_defaults=True):
     """A record, restricted values included. `version` counts its changes, `time` is when this version was registered,
     in seconds since 1970 UTC; a record that is `withdrawn` has no values. One that follows a `template` has the types,
-    names and computed values of this version of it. A series has
-    its pattern as identifier, and stands for so many `members`."""
+    names and computed values of this version of it. A series has its pattern as identifier, and stands for so many
+    `members`."""
 
     identifier: str
     version: int
@@ -61,10 +62,17 @@ class WholeRecords:
             template = template_version(values)
             body = self._expanders.answered(name.encode(), body)
         record = decode_body(body)
-        return RecordShown(
-            name, record.version, record.state.name.lower(), record.time,
-            json_values(record.values), template, members,
-        )  # fmt: skip
+        state = record.state.name.lower()
+        return RecordShown(name, record.version, state, record.time, json_values(record.values), template, members)
+
+    def standing(self, name: str, body: bytes | None, members: int = 0) -> RecordShown:
+        """The same of what is asked for by name. Raises :class:`Refused` where there is nothing, or was withdrawn."""
+        if body is None:
+            raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=name)
+        shown = self.shown(name, body, members)
+        if shown.state == State.WITHDRAWN.name.lower():
+            raise Refused(rules.WITHDRAWN, Status.WITHDRAWN, identifier=name, version=shown.version)
+        return shown
 
 
 def fitting_page(store: Store, prefix: str, cursor: bytes | None, limit: int) -> ListPage:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from protocol.errors import BiaoshiError, InvalidInput, MessageError, Refused
+from protocol.errors import BiaoshiError, InvalidInput, MessageError
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_LIST, MAX_VALUES
 from protocol.messages import TOO_MANY
@@ -95,12 +95,7 @@ class RecordsDesk:
         """A whole record."""
         identifier = normal(call.parameters["identifier"])
         self._writing.gate(call.caller).require(Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
-        found = self._store.find(identifier)
-        if found is None:
-            raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=identifier.decode())
-        shown = self._whole.shown(identifier.decode(), found)
-        if shown.state == State.WITHDRAWN.name.lower():
-            raise Refused(rules.WITHDRAWN, Status.WITHDRAWN, identifier=shown.identifier, version=shown.version)
+        shown = self._whole.standing(identifier.decode(), self._store.find(identifier))
         etag = _etag(shown.version)
         known = header(call.request, "If-None-Match") or ""
         if known == "*" or etag in [one.strip().removeprefix("W/") for one in known.split(",")]:

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from protocol.errors import BiaoshiError, Refused
+from protocol.errors import BiaoshiError
 from protocol.identifiers import normal
 from protocol.records import State
 from protocol.series import is_pattern, parse_series
 from protocol.status import Status
-from registry.api import rules
 from registry.api.items import not_carried_out
 from registry.api.pages import PageShown, RecordShown, WholeRecords, cursor_text, fitting, read_system_cursor
 from registry.api.prefixes import prefix_of
@@ -54,9 +53,7 @@ class SeriesDesk:
         series = parse_series(text_of(call, "identifier"))
         self._writing.gate(call.caller).require(Operation.RECORD_READ, series.prefix)
         found = self._writing.store.find(series_identifier(series))
-        if found is None:
-            raise Refused(rules.NOT_REGISTERED, Status.NOT_FOUND, identifier=str(series))
-        return Answer(200, self._whole.shown(str(series), found, series.count))
+        return Answer(200, self._whole.standing(str(series), found, series.count))
 
     async def list(self, call: Call, body: None) -> Answer:
         """A page of the series of a prefix and those below it."""

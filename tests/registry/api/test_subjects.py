@@ -201,6 +201,8 @@ def test_a_series_is_one_entry_and_its_members_are_records() -> None:
             updated = await town.ask("writer", "PUT", f"{path}?update=true", body("new"))
             assert updated["changed"] is True
             await town.ask("writer", "DELETE", path)
+            async with town.client("reader") as client:
+                check(await client.ask("GET", path), 410, "api.withdrawn")
             assert (await town.ask("reader", "GET", f"{PREFIX}/series"))["records"] == []
 
     run(main())
