@@ -97,17 +97,8 @@ def _register(directory: Path, node: Path, pumps: Path, valves: Path) -> None:
     command("import", str(file), "--node", str(node), "--key", str(pumps))
     with file.open(encoding="utf-8", newline="") as lines:
         named = next(islice(csv.reader(lines), 1, None))[0]
-    refused(
-        Exit.NOT_PERMITTED,
-        "register",
-        "88.118.32001/NOT-MINE",
-        "-v",
-        "NAME=x",
-        "--node",
-        str(node),
-        "--key",
-        str(valves),
-    )
+    as_valves = ("--node", str(node), "--key", str(valves))
+    refused(Exit.NOT_PERMITTED, "register", "88.118.32001/NOT-MINE", "-v", "NAME=x", *as_valves)
     series = "88.118.32002/B2311-{000001..999999}"
     page = "URL=https://valves.example/p/{suffix}"
     command("register", series, "-v", page, "-v", "NAME=溢流阀 Relief valve", *as_valves)
