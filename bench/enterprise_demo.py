@@ -125,6 +125,6 @@ def _share(directory: Path, node: Path, pumps: Path, valves: Path) -> None:
 def _suspend(at: tuple[str, str], valves: Path, node: Path) -> None:
     command("enterprise", "suspend", VALVES, "--reason", "产品质量抽检不合格", *at)
     refused(Exit.NOT_FOUND, "resolve", MEMBER, *at)
-    refused(Exit.NOT_PERMITTED, "register", "88.118.32002/X", "-v", "NAME=x", "--node", str(node), "--key", str(valves))
+    refused(Exit.NOT_FOUND, "register", "88.118.32002/X", "-v", "NAME=x", "--node", str(node), "--key", str(valves))
     command("enterprise", "resume", VALVES, "--reason", "整改合格", *at)
     command("resolve", MEMBER, *at)
