@@ -1,27 +1,23 @@
-"""``make demo``: one node, a factory's file goes in, every identifier in it resolves, sealed; then a whole province.
+"""``make demo``: one node, a factory's file goes in, every identifier in it resolves, sealed; then the life of three
+enterprises; then a whole province.
 
 Nothing is staged: each step is the command or the client that anybody would use, against a real node on loopback.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from rich.table import Table
 
-from bench import province_demo
+from bench import enterprise_demo, province_demo
 from bench.dataset import HEADERS, Row, rows, write_csv
+from bench.running import running
 from bench.telling import DemoFailed, command, console, expect, step
 from protocol.answers import Answer
 from protocol.errors import BiaoshiError
@@ -34,7 +30,6 @@ ROWS: Final = 100_000
 SEED: Final = 20_250_086
 CHECKED: Final = 1_000
 ABSENT: Final = "88.118.32001/THERE-IS-NO-SUCH-PUMP"
-START_SECONDS: Final = 60.0
 LAST_STEP: Final = 8
 
 
@@ -44,7 +39,8 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="biaoshi-demo-"))
     try:
         _demonstrate(directory)
-        province_demo.demonstrate(directory, LAST_STEP + 1)
+        following = enterprise_demo.demonstrate(directory, LAST_STEP + 1)
+        province_demo.demonstrate(directory, following)
     except (DemoFailed, BiaoshiError) as error:
         console.print(f"[red]✘ {error}[/red]")
         raise SystemExit(Exit.INTERNAL) from None
@@ -62,7 +58,7 @@ def _demonstrate(directory: Path) -> None:
     command("init", "secondary", "--prefix", "88.118", "--dir", str(node), "--port", "0")
 
     step(2, "Start it: one registry process that writes, one resolver that answers", "启动节点")
-    with _running(node) as addresses:
+    with running(node) as addresses:
         console.print(f"   resolver {addresses['resolver']} (TCP and UDP), registry {addresses['registry']}")
 
         step(3, f"A factory's file of {ROWS:,} products goes in", "导入工厂的产品文件")
@@ -98,31 +94,6 @@ def _demonstrate(directory: Path) -> None:
         _table(status)
         step(LAST_STEP, "Stop", "停止节点")
     console.print("   node stopped, store closed cleanly")
-
-
-@contextlib.contextmanager
-def _running(node: Path) -> Iterator[dict[str, str]]:
-    """A running node's addresses; it is stopped at the end, and must have stopped cleanly."""
-    config = node / "biaoshi.toml"
-    console.print(f"   $ biaoshi serve --config {config}", style="yellow", soft_wrap=True)
-    with (node / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "biaoshi.cli", "serve", "--config", str(config)], stderr=log, start_new_session=True
-        )
-    try:
-        run = node / "run.json"
-        deadline = time.monotonic() + START_SECONDS
-        while not run.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise DemoFailed("the node did not start:\n" + (node / "log").read_text("utf-8"))
-            time.sleep(0.02)
-        noted = json.loads(run.read_text("utf-8"))
-        yield {side: f"{noted[side][0]}:{noted[side][1]}" for side in ("resolver", "registry")}
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(START_SECONDS)
-    if code:
-        raise DemoFailed(f"the node ended with exit code {code}")
 
 
 def _anchor(node: Path) -> TrustAnchor:

@@ -25,7 +25,8 @@ def test_demonstration() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
         "2,000 rows: 2,000 registered", "✔ verified", "50 identifiers", "all right, all verified", "no such identifier",
-        "one bit changed: refused", "node stopped, store closed cleanly", "more, all right",
+        "one bit changed: refused", "node stopped, store closed cleanly", "2,000 registered", "营业执照与申请名称不符",
+        "the identifier is suspended", "anybody: a name and no drawing", "more, all right",
         "sealed by the node custody", "restored: ", "up again as process", "ten nodes stopped",
         "Everything was stopped and removed",
     ):  # fmt: skip
