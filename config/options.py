@@ -26,4 +26,16 @@ AnchorOption = Annotated[
 KeyOption = Annotated[
     Path | None, typer.Option("--key", envvar="BIAOSHI_KEY", help="Secret key that may write. Default keys/writer.pem.")
 ]
+ReaderKey = Annotated[
+    Path | None,
+    typer.Option("--key", help="Secret key of an identity: answers have what it may read besides. Over TCP only."),
+]
+ReaderToken = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="BIAOSHI_READ_TOKEN",
+        help="The same by a token, which is sent to nodes on this machine alone, as through a TLS tunnel.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]

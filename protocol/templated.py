@@ -10,15 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from protocol.computed import ComputedText
 from protocol.errors import BiaoshiError, InvalidInput, RecordError, Rule
 from protocol.kept import Data, read_data
 from protocol.limits import MAX_RECORD_BYTES
 from protocol.patterns import compile_pattern
-from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, Value, encode_values
+from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, Shown, Value, encode_shown, encode_values
 from protocol.status import Status
 from protocol.templates import Item, Problems, Template, compile_computed, most_added
 
@@ -197,6 +200,7 @@ class Expander:
     """Makes answers of the records that follow a template."""
 
     def __init__(self, template: Template) -> None:
+        self._template = template
         public = [item for item in template.items if item.public]
         self._around: Final = {item.index: _around(item.value) for item in public}
         self._computed: Final = tuple((item.index, compile_computed(item)) for item in public if item.computed)
@@ -222,6 +226,22 @@ class Expander:
                 count += 1
         parts[0] = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
         return b"".join(parts)
+
+    def shown(self, data: Data, identifier: bytes, shown: Shown) -> bytes:
+        """The same, with each value as ``shown`` gives it, those that are not for everybody included."""
+        prefix, _, suffix = identifier.partition(b"/")
+        found = dict(data)
+        found |= {index: text.fill(identifier, prefix, suffix) for index, text in self._all_computed}
+        values = [replace(self._values[index], data=found[index]) for index in sorted(found) if index in self._values]
+        return encode_shown(values, shown)
+
+    @cached_property
+    def _values(self) -> dict[int, Value]:
+        return {item.index: item.value for item in self._template.items}
+
+    @cached_property
+    def _all_computed(self) -> tuple[tuple[int, ComputedText], ...]:
+        return tuple((item.index, compile_computed(item)) for item in self._template.items if item.computed)
 
 
 def split_templated(body: bytes) -> tuple[bytes, int, list[tuple[int, bytes]]]:

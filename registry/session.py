@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from protocol.challenges import CHALLENGE_BYTES
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_INDEX, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
@@ -26,9 +27,7 @@ from protocol.status import Status
 from registry.delegations import Delegations, SystemBatch
 from registry.feeding import Poll, read_question
 from registry.intake import read_writes
-from registry.permissions import Caller, Operation, allows, where
 from registry.rights import (
-    CHALLENGE_BYTES,
     NO_PROOF,
     NOT_AUTHENTICATED,
     ONLY_FOLLOWERS,
@@ -39,6 +38,7 @@ from registry.rights import (
     challenge_bytes,
 )
 from registry.statistics.desk import Desk
+from registry.store.callers.permissions import Caller, Operation, allows, where
 from registry.store.interface import Entry, Page, Store
 from registry.store.writes import Outcome, Write
 from registry.templates.checking import Checkers

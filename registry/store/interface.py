@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import Rule
+from protocol.records import Shown
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.feed import FeedPage, Position
@@ -119,9 +120,14 @@ class Reader(Protocol):
         (``history``), the newest first."""
         ...
 
-    def shown(self, identifier: bytes, body: bytes) -> bytes:
-        """What anybody may see of an active body that is or was kept under an identifier in normal form. Raises
-        :class:`~protocol.errors.StoreError` where the template that it follows is not there."""
+    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
+        """What anybody may see of an active body that is or was kept under an identifier in normal form; with ``shown``
+        each value as that shows it. Raises :class:`~protocol.errors.StoreError` where the template that it follows is
+        not there."""
+        ...
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        """What is equal at two times only where no record of these system prefixes has changed in between."""
         ...
 
     def cut(self, prefix: str) -> Cut | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.kept import decode_kept
-from protocol.records import State, split_body
+from protocol.records import Shown, State, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.allotments import ALLOTMENTS, find_closure
@@ -94,8 +94,11 @@ class MemoryStore:
         body = self._bodies.get(identifier)
         return [] if body is None else [body, *self._earlier.get(identifier, ())]
 
-    def shown(self, identifier: bytes, body: bytes) -> bytes:
-        return self._expanders.shown(identifier, body)
+    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
+        return self._expanders.shown(identifier, body, shown)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        return self._feed.head
 
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates and self.closure(prefix) is None else None

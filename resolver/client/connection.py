@@ -66,6 +66,11 @@ class StreamConnection(asyncio.Protocol):
         return self._failure is None
 
     @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        return str(self._transport.get_extra_info("peername")[0])
+
+    @property
     def chain(self) -> Chain | None:
         """The chain that the node showed, once it was verified."""
         return self.exchange.chain

@@ -16,6 +16,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.identifiers import covers
+from protocol.records import Shown
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.allotments import ALLOTMENTS, find_closure
@@ -147,8 +148,13 @@ class LmdbReader:
             before = [stored for _, stored in earlier(self._begun(), self._tables, self.key_of(identifier))]
         return [current, *(self.whole(identifier, stored) for stored in before)]
 
-    def shown(self, identifier: bytes, body: bytes) -> bytes:
-        return self._expanders.shown(identifier, body)
+    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
+        return self._expanders.shown(identifier, body, shown)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        with engine_errors(self._path):
+            txn = self._begun()
+            return tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in prefixes)
 
     def cut(self, prefix: str) -> Cut | None:
         self._begun()

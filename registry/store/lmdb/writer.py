@@ -20,7 +20,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.kept import any_templated
-from protocol.records import Head, State, encode_body, split_body
+from protocol.records import Head, Shown, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.status import Status
 from registry.store.decide import decide
@@ -118,9 +118,13 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.history(identifier)
 
-    def shown(self, identifier: bytes, body: bytes) -> bytes:
+    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
         with self._snapshot() as reader:
-            return reader.shown(identifier, body)
+            return reader.shown(identifier, body, shown)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        with self._snapshot() as reader:
+            return reader.marks(prefixes)
 
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
