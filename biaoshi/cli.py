@@ -22,6 +22,8 @@ MODULES: Final = {
     "biaoshi.node_cli": ("init", "serve", "status", "renew", "key"),
     "resolver.cli": ("resolve", "verify", "history", "list"),
     "registry.cli": ("register", "update", "delete", "import", "export"),
+    "registry.series.cli": ("suspend", "resume"),
+    "registry.minting.cli": ("mint", "rule"),
     "registry.templates.cli": ("template", "search"),
     "registry.audit.cli": ("audit",),
     "biaoshi.delegation.cli": ("delegate",),

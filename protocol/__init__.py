@@ -13,6 +13,8 @@ come in as arguments, values and bytes go out. Read in this order:
 ``patterns``     what an item's data may look like, decided in linear time
 ``templates``    what the records of a prefix consist of, said once
 ``templated``    records that follow a template: checked, and expanded for an answer
+``series``       one registration for a run of identifiers: patterns, members, overlaps
+``members``      what the members of a series answer
 ``signatures``   signature algorithms by number, keys and key ids
 ``merkle``       the tree and inclusion proofs of RFC 9162
 ``messages``     requests and responses

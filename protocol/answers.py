@@ -9,7 +9,7 @@ from protocol.errors import MessageError, Rule
 from protocol.identifiers import parse
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_TTL_SECONDS
 from protocol.messages import refusal
-from protocol.records import Record, State, Value, decode_body
+from protocol.records import NOT_SHOWN, Record, State, Value, decode_body
 from protocol.status import Status
 from protocol.trust import Proof
 
@@ -24,9 +24,9 @@ BAD_PAYLOAD: Final = Rule(
 @dataclass(frozen=True, slots=True)
 class UnprovenAnswer:
     """What somebody said about an identifier. ``record`` is there when it is registered, and with no values when it was
-    withdrawn, but not where its whole prefix is suspended or closed; ``ttl`` is for how many seconds the answer may be
-    remembered. An answer that a recursive node gave out of its cache has an ``age`` in seconds, and is ``stale`` where
-    no server of the zone could be asked anew."""
+    withdrawn or is suspended, but not where its whole prefix is suspended or closed; ``ttl`` is for how many seconds
+    the answer may be remembered. An answer that a recursive node gave out of its cache has an ``age`` in seconds, and
+    is ``stale`` where no server of the zone could be asked anew."""
 
     identifier: str
     status: Status
@@ -42,7 +42,7 @@ class UnprovenAnswer:
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """The values, none where it is absent or withdrawn."""
+        """The values, none where it is absent, withdrawn or suspended."""
         return self.record.values if self.record else ()
 
     @property
@@ -85,10 +85,10 @@ def read_unproven_answer(identifier: bytes, status: int, payload: object) -> Unp
                 return UnprovenAnswer(text, Status.OK, record, ttl)
         case Status.NOT_FOUND, int(ttl) if 0 <= ttl <= MAX_TTL_SECONDS:
             return UnprovenAnswer(text, Status.NOT_FOUND, None, ttl)
-        case Status.WITHDRAWN, bytes(body):
-            record = decode_body(body)
-            if record.state is State.WITHDRAWN and not record.values:
-                return UnprovenAnswer(text, Status.WITHDRAWN, record, ABSENT_TTL_SECONDS)
+        case ((Status.WITHDRAWN | Status.SUSPENDED), bytes(body)):
+            said, record = Status.named(status), decode_body(body)
+            if NOT_SHOWN.get(record.state) is said and not record.values:
+                return UnprovenAnswer(text, said, record, ABSENT_TTL_SECONDS)
         case ((Status.WITHDRAWN | Status.SUSPENDED), None):  # the whole prefix
             return UnprovenAnswer(text, Status.named(status), None, ABSENT_TTL_SECONDS)
         case Status.STALE, (int(said), last, int(age)) if said in _LAST_WORDS and age >= 0:

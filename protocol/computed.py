@@ -76,9 +76,9 @@ _PIECE: Final = re.compile(r"[^{}]+|\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class ComputedText:
-    """A compiled text. ``fields`` has those that occur in it, in order."""
+    """A compiled text. ``pieces`` are literals in UTF-8 and fields, ``fields`` the latter alone, in order."""
 
-    __slots__ = ("_literals", "_pick", "_quoted", "fields", "text")
+    __slots__ = ("_literals", "_pick", "_quoted", "fields", "pieces", "text")
 
     def __init__(self, text: str, *, series: bool = False, url: bool = False) -> None:
         """Compile ``text``; ``series`` allows ``{counter}``. In a ``url`` each field is written as RFC 3986 has it in
@@ -86,6 +86,7 @@ class ComputedText:
         Raises :class:`RecordError`."""
         self.text = text
         pieces = _pieces(text)
+        self.pieces: Final = tuple(pieces)
         self.fields: Final = tuple(piece for piece in pieces if isinstance(piece, Field))
         self._quoted = frozenset(map(int, self.fields)) if url else frozenset()
         if Field.COUNTER in self.fields and not series:
@@ -109,9 +110,14 @@ class ComputedText:
         """The data for an identifier in normal form, given with its parts in UTF-8."""
         parts = [identifier, prefix, suffix, counter]
         for field in self._quoted:
-            if not parts[field].isalnum():  # serial numbers, the usual suffixes, have nothing to escape
-                parts[field] = quote_from_bytes(parts[field]).encode()
+            parts[field] = quoted(parts[field])
         return b"".join(self._pick(parts + self._literals))
+
+
+def quoted(part: bytes) -> bytes:
+    """A part of an identifier as it is written in the path of an address."""
+    # Serial numbers, the usual suffixes, have nothing to escape.
+    return part if part.isalnum() else quote_from_bytes(part).encode()
 
 
 def _pieces(text: str) -> list[bytes | Field]:

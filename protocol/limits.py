@@ -81,6 +81,12 @@ MAX_LIST: Final = 1_000
 MAX_WRITES: Final = 10_000
 """Writes in one batch: one durable commit, some 50 ms of work for the single writer."""
 
+MAX_SERIES_WRITES: Final = 1_000
+"""Series in one batch: each is compared with what its prefix has, some fifty microseconds of the single writer."""
+
+MAX_MINTED: Final = 2_000
+"""Numbers in one block of a rule: each is looked up, 20 ms in all in which nothing else is answered."""
+
 MAX_CHANGES: Final = 10_000
 """Changes in one page of the feed."""
 

@@ -102,6 +102,11 @@ class Op(IntEnum):
     REQUESTS = 27
     VOUCHED = 28
     SEARCH = 29
+    SERIES = 32
+    SERIES_OF = 33
+    RULE = 34
+    RULES = 35
+    MINT = 36
     REPORTER = 40
     PROVE_REPORTER = 41
     REPORT = 42

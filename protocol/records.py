@@ -7,12 +7,12 @@ places, so that nothing is encoded again between disk and client::
     values = [value, ...]                        in the order they were registered
     value  = [index, type, data, ttl, permissions, timestamp, readers]
 
-``version`` counts the changes of this record from 1. ``state`` is 0 (active) or 1 (withdrawn). ``time`` is when the
-registry accepted this version, in seconds since 1970 UTC. In a value, ``data`` is binary and trailing elements that
-have their default are left out: ``ttl`` 86,400 s, ``permissions`` 0b1110, ``timestamp`` the record's ``time`` (written
-as 0), ``readers`` none. The value model is the Handle System's (RFC 3651, section 3.1), but for ``readers``: those who
-may read a value that is not for everybody, each an identity or a group by its identifier, a prefix for every identity
-named below it, or ``*`` for whoever proves to be somebody.
+``version`` counts the changes of this record from 1. ``state`` is 0 (active), 1 (withdrawn) or 2 (suspended). ``time``
+is when the registry accepted this version, in seconds since 1970 UTC. In a value, ``data`` is binary and trailing
+elements that have their default are left out: ``ttl`` 86,400 s, ``permissions`` 0b1110, ``timestamp`` the record's
+``time`` (written as 0), ``readers`` none. The value model is the Handle System's (RFC 3651, section 3.1), but for
+``readers``: those who may read a value that is not for everybody, each an identity or a group by its identifier, a
+prefix for every identity named below it, or ``*`` for whoever proves to be somebody.
 
 Encoders write the shortest MessagePack form of everything, so that equal content has equal bytes; a decoder
 takes any form that MessagePack allows.
@@ -71,6 +71,12 @@ class State(IntEnum):
 
     ACTIVE = 0
     WITHDRAWN = 1
+    SUSPENDED = 2
+    """Kept with its values, and not shown until it is resumed."""
+
+
+NOT_SHOWN: Final = {State.WITHDRAWN: Status.WITHDRAWN, State.SUSPENDED: Status.SUSPENDED}
+"""What is answered for a record that is not shown, by its state."""
 
 
 class Permission(IntEnum):
@@ -162,13 +168,13 @@ _decode_head = msgspec.msgpack.Decoder(_WireHead).decode
 _NOT_ALL: Final = "not all of them are one array of values each"
 
 NO_VALUES_BYTES: Final = b"\x90"
-"""The encoded values of a withdrawn record: an empty array."""
+"""The encoded values of a withdrawn record, and of what is said of a suspended one: an empty array."""
 
 
 def encode_values(values: Sequence[Value]) -> bytes:
     """The bytes of ``values``, checked. Raises :class:`RecordError`."""
     try:
-        encoded = _encode([_without_defaults(value) for value in values])
+        encoded = _encode([without_defaults(value) for value in values])
     except (OverflowError, UnicodeEncodeError) as error:
         raise RecordError(MALFORMED, reason=str(error)) from None
     check_values(encoded)
@@ -246,7 +252,7 @@ def decode_values_of_all(encoded: Sequence[bytes], mark: bytes) -> list[tuple[Va
 
 def encode_body(version: int, state: State, time: int, values: bytes) -> bytes:
     """Join a body from its parts; ``values`` as :func:`encode_values` gives them."""
-    return b"\x94" + _encode(version) + (b"\x01" if state else b"\x00") + _encode(time) + values
+    return b"\x94" + _encode(version) + bytes((state,)) + _encode(time) + values
 
 
 def split_body(body: bytes) -> Head:
@@ -269,6 +275,11 @@ def decode_body(body: bytes) -> Record:
     return Record(wire.version, wire.state, wire.time, wire.values)
 
 
+def bare_body(head: Head) -> bytes:
+    """The body by which a record answers that is not shown: without its values."""
+    return encode_body(head.version, head.state, head.time, NO_VALUES_BYTES)
+
+
 Shown = Callable[[Value], Value | None]
 """What somebody may see of a value; None where nothing."""
 
@@ -286,7 +297,7 @@ def shown_body(body: bytes, shown: Shown) -> bytes:
 
 def encode_shown(values: Iterable[Value], shown: Shown) -> bytes:
     """The bytes of the values of such a body."""
-    return _encode([_without_defaults(one) for one in map(shown, values) if one is not None])
+    return _encode([without_defaults(one) for one in map(shown, values) if one is not None])
 
 
 def public_body(body: bytes) -> bytes:
@@ -324,7 +335,7 @@ def _check_readers(value: Value) -> None:
         seen.add(reader)
 
 
-def _without_defaults(value: Value) -> tuple[int | str | bytes | tuple[str, ...], ...]:
+def without_defaults(value: Value) -> tuple[int | str | bytes | tuple[str, ...], ...]:
     """The value's elements up to the last that differs from its default."""
     whole = (value.index, value.type, value.data, value.ttl, value.permissions, value.timestamp)
     if value.readers:

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import Annotated, Final, TextIO, TypeVar
 
 import msgspec
 import typer
@@ -18,40 +18,26 @@ from config.options import AnchorOption, KeyOption, Node, RegistryOption
 from config.places import anchor_path, key_path, language, registry_address
 from config.process import settle_collector
 from protocol.address import parse_address
-from protocol.errors import Refused, Rule, SettingsError, render
-from protocol.identifiers import normal_prefix_text, normal_text
+from protocol.errors import Rule, SettingsError, render
+from protocol.identifiers import normal_prefix_text
 from protocol.kept import encode_data
 from protocol.limits import DEFAULT_PORT, DEFAULT_TTL_SECONDS
 from protocol.records import State, encode_values
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
+from registry.by_hand import MakeValues, name_of, register_by_hand, update_by_hand, write_by_hand
 from registry.client import RegistryClient
 from registry.exporting import exported
 from registry.importing.job import Summary, run_import
 from registry.importing.options import ImportOptions
 from registry.importing.progress_bar import ProgressBar
 from registry.importing.rules import INTERRUPTED
-from registry.store.writes import ABSENT, Write
+from registry.store.writes import Write
 from registry.templates.client import TemplateClient
 from registry.urls import URL, is_url
 from registry.value_options import read_items, read_template_option, read_values
 
-NOT_THERE: Final = Rule(
-    "command.not-there",
-    Status.NOT_FOUND,
-    "{identifier} is not registered, so there is nothing to update; 'biaoshi register' makes it",
-    "{identifier} 尚未注册，无法更新，请先用 biaoshi register 注册",
-)
-WRITE_REFUSED: Final = Rule(
-    "command.write-refused", Status.CONFLICT, "{identifier}: {sentence}", "{identifier}：{sentence}"
-)
-EXISTS: Final = Rule(
-    "command.exists",
-    Status.EXISTS,
-    "{identifier} is registered already, with other content; 'biaoshi update' replaces it",
-    "{identifier} 已注册且内容不同，如需替换请用 biaoshi update",
-)
 ODD_URL: Final = Rule(
     "command.odd-url",
     Status.OK,
@@ -74,6 +60,7 @@ Values = Annotated[
     ),
 ]
 Ttl = Annotated[int, typer.Option(min=0, max=172_800, help="Seconds for which answers may be remembered.")]
+Client = TypeVar("Client", bound=RegistryClient)
 Version = Annotated[
     int | None,
     typer.Option(
@@ -101,7 +88,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def register(
-    identifier: Annotated[str, typer.Argument(help="The identifier, for example 88.118.32001/P0000000123456.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(help="The identifier, like 88.118.32001/P0001, or a series: 88.118.32001/B-{0001..9999}."),
+    ],
     value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
@@ -111,17 +101,17 @@ def register(
     key: KeyOption = None,
     node: Node = None,
 ) -> None:
-    """Register one identifier. The same content again is a success; other content is refused (exit code 4).
+    """Register an identifier or a series. The same content again is a success; other content is refused (exit code 4).
 
-    注册一个标识。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
+    注册一个标识或一个序列。内容相同的重复注册视为成功，内容不同则被拒绝（退出码 4）。
     """
-    name = normal_text(identifier)
-    values = _encoded(value, ttl, restricted) if template is None else None
-    asyncio.run(_register(connect(registry, anchor, key, node), name, values, value, template))
+    name = name_of(identifier)
+    values = _values(name, value, ttl, restricted, template)
+    print_all(register_by_hand(connect(registry, anchor, key, node), name, values))
 
 
 def update(
-    identifier: Annotated[str, typer.Argument(help="A registered identifier.")],
+    identifier: Annotated[str, typer.Argument(help="A registered identifier or series.")],
     value: Values = [],  # noqa: B006  # a template may compute all there is
     ttl: Ttl = DEFAULT_TTL_SECONDS,
     restricted: Restricted = False,
@@ -136,13 +126,13 @@ def update(
 
     更新一个已注册标识的全部值。
     """
-    name = normal_text(identifier)
-    values = _encoded(value, ttl, restricted) if template is None else None
-    asyncio.run(_update(connect(registry, anchor, key, node), name, values, value, template, if_version))
+    name = name_of(identifier)
+    values = _values(name, value, ttl, restricted, template)
+    print_all(update_by_hand(connect(registry, anchor, key, node), name, values, if_version))
 
 
 def delete(
-    identifiers: Annotated[list[str], typer.Argument(help="Identifiers to withdraw.")],
+    identifiers: Annotated[list[str], typer.Argument(help="Identifiers and series to withdraw.")],
     registry: RegistryOption = None,
     anchor: AnchorOption = None,
     key: KeyOption = None,
@@ -152,8 +142,8 @@ def delete(
 
     注销标识。注销后解析返回“已注销”，同样带签章。
     """
-    writes = [Write(normal_text(identifier), None, None) for identifier in identifiers]
-    asyncio.run(_withdraw(connect(registry, anchor, key, node), writes))
+    writes = [Write(name_of(identifier), None, None) for identifier in identifiers]
+    print_all(write_by_hand(connect(registry, anchor, key, node), writes))
 
 
 def import_file(
@@ -226,9 +216,9 @@ def export(
     key: KeyOption = None,
     node: Node = None,
 ) -> None:
-    """Write all active records of a prefix as NDJSON, in order, restricted values included.
+    """Write all active series and records of a prefix as NDJSON, in order, restricted values included.
 
-    以 NDJSON 格式按顺序导出某前缀的全部有效记录（含受限值），可再次导入。
+    以 NDJSON 格式按顺序导出某前缀的全部有效序列和记录（含受限值），可再次导入。
     """
     name = normal_prefix_text(prefix)
     asyncio.run(_export(connect(registry, anchor, key, node), name, out))
@@ -237,60 +227,27 @@ def export(
 # What they do ---------------------------------------------------------------------------------------------
 
 
-async def _register(
-    client: TemplateClient, identifier: bytes, values: bytes | None, texts: list[str], template: int | None
-) -> None:
-    async with client:
-        if template is not None:
-            values = await _following(client, identifier, texts, template)
-        await _write(client, Write(identifier, ABSENT, values))
+def print_all(lines: AsyncIterator[str]) -> None:
+    """Print what there is to tell, as it comes."""
+
+    async def tell() -> None:
+        async for line in lines:
+            print(line)
+
+    asyncio.run(tell())
 
 
-async def _following(client: TemplateClient, identifier: bytes, texts: list[str], version: int) -> bytes:
-    """The values of a record that follows a template, which the registry holds it against."""
-    template = await client.template(identifier.partition(b"/")[0].decode(), version)
-    return encode_data(version, read_items(texts, template))
+def _values(name: bytes, texts: list[str], ttl: int, restricted: bool, template: int | None) -> MakeValues:
+    """What makes the values of a record or a series: of the options alone, or by a template, which the registry has."""
+    encoded = b"" if template is not None else encoded_values(texts, ttl, restricted)
 
+    async def make(client: TemplateClient) -> bytes:
+        if template is None:
+            return encoded
+        followed = await client.template(name.partition(b"/")[0].decode(), template)
+        return encode_data(template, read_items(texts, followed))
 
-async def _withdraw(client: RegistryClient, writes: list[Write]) -> None:
-    async with client:
-        await _write(client, *writes)
-
-
-async def _write(client: RegistryClient, *writes: Write) -> None:
-    results = await client.write_each(writes)
-    for write, result in zip(writes, results, strict=True):
-        identifier = write.identifier.decode()
-        if result.status is Status.EXISTS:
-            raise Refused(EXISTS, result.status, identifier=identifier)
-        if result.status is not Status.OK:
-            sentence = result.sentence(language())
-            raise Refused(WRITE_REFUSED, result.status, identifier=identifier, sentence=sentence)
-        note = "" if result.changed else ("（内容未变）" if language() == "zh" else " (as it was)")
-        print(f"{identifier}  version {result.version}{note}")
-
-
-async def _update(
-    client: TemplateClient,
-    identifier: bytes,
-    values: bytes | None,
-    texts: list[str],
-    template: int | None,
-    version: int | None,
-) -> None:
-    async with client:
-        if template is not None:
-            values = await _following(client, identifier, texts, template)
-        if version is None:
-            [record] = await client.fetch([identifier])
-            if record is None or record.state is not State.ACTIVE:
-                raise Refused(NOT_THERE, Status.NOT_FOUND, identifier=identifier.decode())
-            version = record.version
-        [result] = await client.write_each([Write(identifier, version, values)])
-    if result.status is not Status.OK:
-        sentence = result.sentence(language())
-        raise Refused(WRITE_REFUSED, result.status, identifier=identifier.decode(), sentence=sentence)
-    print(f"{identifier.decode()}  version {result.version}")
+    return make
 
 
 async def _import(
@@ -313,10 +270,10 @@ async def _import(
 
 async def _export(client: RegistryClient, prefix: str, out: Path | None) -> None:
     async with client:
-        with _output(out) as file:
-            async for identifier, record in client.records(prefix):
-                if record.state is State.ACTIVE:
-                    file.write(json.dumps(exported(identifier, record), ensure_ascii=False) + "\n")
+        with output_file(out) as file:
+            async for entry in client.records(prefix):
+                if entry.record.state is State.ACTIVE:
+                    file.write(json.dumps(exported(entry), ensure_ascii=False) + "\n")
 
 
 _CHECKED_EN = "{0.rows:,} rows checked, {0.refused:,} would be refused"
@@ -345,14 +302,19 @@ def _print_summary(summary: Summary, check: bool) -> None:
 
 def connect(registry: str | None, anchor: Path | None, key: Path | None, node: Path | None) -> TemplateClient:
     """A client of the registry that the options name, not connected yet. Raises what files and addresses raise."""
+    return open_as(TemplateClient, registry, anchor, key, node)
+
+
+def open_as(
+    kind: type[Client], registry: str | None, anchor: Path | None, key: Path | None, node: Path | None
+) -> Client:
+    """The same, of some kind."""
     address = parse_address(registry_address(registry, node), DEFAULT_PORT + 1)
     trust = TrustAnchor.parse(*read_anchor(anchor_path(anchor, node)))
-    return TemplateClient(
-        address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node)))
-    )
+    return kind(address.host, address.port, anchor=trust, key=SigningKey(read_writer_key(key_path(key, node))))
 
 
-def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
+def encoded_values(texts: list[str], ttl: int, restricted: bool) -> bytes:
     """The bytes of the values, with a warning where a URL is none."""
     values = read_values(texts, ttl, restricted)
     encoded = encode_values(values)
@@ -363,7 +325,8 @@ def _encoded(texts: list[str], ttl: int, restricted: bool) -> bytes:
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def output_file(path: Path | None) -> Iterator[TextIO]:
+    """The file at ``path``, or standard output. Raises :class:`SettingsError`."""
     if path is None:
         yield sys.stdout
         return

@@ -10,10 +10,9 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
-from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable, render
+from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
 from protocol.kept import Kept, decode_kept
 from protocol.limits import MAX_LIST
@@ -24,6 +23,7 @@ from protocol.trust import TrustAnchor, Verifier, Zone
 from registry import delegations  # noqa: F401  whose rules say what was refused
 from registry.codes import asking_bytes
 from registry.feeding import read_page
+from registry.replies import BAD_REPLY, ListedRecord, WriteResult, read_listed, read_outcomes, read_result, write_item
 from registry.rights import challenge_bytes
 from registry.store.feed import FeedPage
 from registry.store.writes import Outcome, Write
@@ -59,27 +59,6 @@ OTHER_ZONE: Final = Rule(
     "this registry speaks for the zone '{zone}', not for '{expected}'",
     "该注册服务代表的是区域“{zone}”，而不是“{expected}”",
 )
-BAD_REPLY: Final = Rule(
-    "registry.bad-reply",
-    Status.BAD_REQUEST,
-    "the registry's reply to {operation} has another shape than agreed",
-    "注册服务对 {operation} 的应答格式与约定不符",
-)
-
-
-class WriteResult(NamedTuple):
-    """What became of one write. ``reason`` has the rule and details of one that was not even tried."""
-
-    status: Status
-    version: int
-    changed: bool
-    reason: tuple[str, dict[str, str | int | float]] | None
-
-    def sentence(self, language: str = "en") -> str:
-        """What became of it, for a person."""
-        if self.reason:
-            return render(*self.reason, language)
-        return self.status.sentence(language)
 
 
 class RegistryClient:
@@ -160,20 +139,24 @@ class RegistryClient:
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Carry out writes: one outcome each. Raises :class:`BiaoshiError` where it is not known what became of
         them, or nothing was done."""
-        results = await self._write(writes)
-        outcomes = _read_outcomes(results)
+        # The registry finds out by itself what is restricted: the last element of a write stays here.
+        results = await self._write([write[:3] for write in writes])
+        outcomes = read_outcomes(results)
         if outcomes is None:  # some were refused: each is looked at
-            each = map(_read_result, results)
+            each = map(read_result, results)
             outcomes = [Outcome(result.status, result.version, result.changed) for result in each]
         return outcomes
 
     async def write_each(self, writes: Sequence[Write]) -> list[WriteResult]:
         """The same, with the reason for each that was refused."""
-        return [_read_result(result) for result in await self._write(writes)]
+        return [read_result(result) for result in await self._write(list(map(write_item, writes)))]
 
-    async def _write(self, writes: Sequence[Write]) -> tuple[object, ...]:
-        # The registry finds out by itself what is restricted: the last element of a write stays here.
-        results = (await self._ask(Op.WRITE, [write[:3] for write in writes])).payload
+    async def write_series(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """The same for series: their patterns stand for identifiers."""
+        return [read_result(result) for result in await self._write(list(map(write_item, writes)), Op.SERIES)]
+
+    async def _write(self, writes: Sequence[tuple[object, ...]], op: Op = Op.WRITE) -> tuple[object, ...]:
+        results = (await self._ask(op, writes)).payload
         if not isinstance(results, tuple) or len(results) != len(writes):
             raise MessageError(BAD_REPLY, operation="write")
         return results
@@ -185,25 +168,28 @@ class RegistryClient:
             raise MessageError(BAD_REPLY, operation="fetch")
         return [decode_kept(body) if isinstance(body, bytes) else None for body in payload]
 
-    async def records(self, prefix: str) -> AsyncIterator[tuple[str, Kept]]:
-        """All records of a prefix and those below it as they are kept, withdrawn ones included."""
-        async for one in self._pages(Op.RECORDS, prefix.encode()):
-            yield one
+    def records(self, prefix: str) -> AsyncIterator[ListedRecord]:
+        """All series and records of a prefix and those below it as they are kept, the series first, withdrawn ones
+        included."""
+        return self._pages(Op.RECORDS, prefix.encode())
 
-    async def search(self, prefix: str, item: int, data: bytes) -> AsyncIterator[tuple[str, Kept]]:
+    def series(self, prefix: str) -> AsyncIterator[ListedRecord]:
+        """All series of a prefix and those below it; of a pattern this one, where it ever was registered."""
+        return self._pages(Op.SERIES_OF, prefix.encode())
+
+    def search(self, prefix: str, item: int, data: bytes) -> AsyncIterator[ListedRecord]:
         """The active records of just this prefix that have ``data`` in an indexed item of their template, as they are
         kept."""
-        async for one in self._pages(Op.SEARCH, prefix.encode(), item, data):
-            yield one
+        return self._pages(Op.SEARCH, prefix.encode(), item, data)
 
-    async def _pages(self, op: Op, *arguments: object) -> AsyncIterator[tuple[str, Kept]]:
+    async def _pages(self, op: Op, *arguments: object) -> AsyncIterator[ListedRecord]:
         cursor: bytes | None = None
         while True:
             payload = (await self._ask(op, *arguments, cursor, MAX_LIST)).payload
             match payload:
-                case (tuple(pairs), (None | bytes()) as next_cursor):
-                    for identifier, body in pairs:
-                        yield identifier.decode(), decode_kept(body)
+                case (tuple(items), (None | bytes()) as next_cursor):
+                    for item in items:
+                        yield read_listed(item)
                 case _:
                     raise MessageError(BAD_REPLY, operation=op.name.lower())
             if next_cursor is None:
@@ -356,28 +342,3 @@ class RegistryClient:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(failure)
-
-
-def _read_result(result: object) -> WriteResult:
-    match result:
-        case (int(status), int(version), bool(changed)):
-            return WriteResult(Status.named(status), version, changed, None)
-        case (int(status), (bytes(), dict()) as reason, bool()):
-            error = refusal(status, reason)
-            return WriteResult(Status.named(status), 0, False, (error.rule.name, error.details))
-    raise MessageError(BAD_REPLY, operation="write")
-
-
-_make_outcome: Final = partial(tuple.__new__, Outcome)  # what Outcome._make does, without its call
-
-
-def _read_outcomes(results: tuple[object, ...]) -> list[Outcome] | None:
-    """The outcomes of a batch in which every write was tried; None for any other."""
-    try:
-        statuses, versions, changed = zip(*results, strict=True)
-    except (TypeError, ValueError):
-        return None
-    if (set(map(type, statuses)), set(map(type, versions)), set(map(type, changed))) != ({int}, {int}, {bool}):
-        return None
-    named = {code: Status.named(code) for code in set(statuses)}
-    return list(map(_make_outcome, zip(map(named.__getitem__, statuses), versions, changed, strict=True)))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from protocol.kept import Kept
 from protocol.limits import DEFAULT_TTL_SECONDS
 from protocol.records import DEFAULT_PERMISSIONS
+from registry.replies import ListedRecord
 
 
-def exported(identifier: str, record: Kept) -> dict[str, Any]:
-    """The row of an active record: with its values, or with the version of its template and its data by index."""
+def exported(listed: ListedRecord) -> dict[str, Any]:
+    """The row of an active record or series: with its values, or with the version of its template and its data by
+    index."""
+    record = listed.record
+    name = {"series" if listed.members else "identifier": listed.name}
     if record.template:
         values = [{"index": index, **_data(data)} for index, data in record.data]
-        return {"identifier": identifier, "template": record.template, "values": values}
+        return name | {"template": record.template, "values": values}
     values = []
     for value in record.values:
         shown: dict[str, Any] = {"index": value.index, "type": value.type, **_data(value.data)}
@@ -25,7 +28,7 @@ def exported(identifier: str, record: Kept) -> dict[str, Any]:
         if value.readers:
             shown["readers"] = list(value.readers)
         values.append(shown)
-    return {"identifier": identifier, "values": values}
+    return name | {"values": values}
 
 
 def _data(data: bytes) -> dict[str, str]:

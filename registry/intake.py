@@ -18,12 +18,13 @@ from protocol.identifiers import normal
 from protocol.kept import any_templated, is_templated
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 from protocol.messages import BAD_ARGUMENTS, failure_payload
-from protocol.records import are_public, check_values, decode_values_of_all
+from protocol.records import State, are_public, check_values, decode_values_of_all
 from protocol.referrals import Cut
 from protocol.status import Status
 from protocol.templates import Problems
+from registry.gate import Barrier
 from registry.rights import DELEGATED, OTHER_PREFIX, permits
-from registry.store.writes import Write
+from registry.store.writes import RESUME, SUSPEND, Write
 
 MAX_VERSION: Final = (1 << 63) - 1
 
@@ -52,6 +53,8 @@ CheckTemplated = Callable[[str, bytes], None]
 """Checks values of the second form, below a prefix, against its template (``registry.templates.checking``). Raises
 :class:`BiaoshiError`."""
 
+_SWITCHES: Final = {State.SUSPENDED: SUSPEND, State.ACTIVE: RESUME}
+
 _MARK_BYTES: Final = 16
 """Bytes that a client would have to guess to have one record taken for another."""
 
@@ -59,9 +62,6 @@ _CACHED: Final = 256
 """Records looked at together: what is decoded of them stays in the processor's cache."""
 
 _make_write: Final = partial(tuple.__new__, Write)  # what Write._make does, without its call
-
-
-Barrier = Callable[[str], Refused | None]
 
 
 class Intake(NamedTuple):
@@ -115,20 +115,34 @@ def read_writes(
 def read_write(item: object) -> Write:
     """Check one item of a write request. Values that follow a template are still to be checked against it. Raises
     :class:`BiaoshiError` that says what is wrong with it."""
-    match item:
-        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if compare is None or (
-            type(compare) is int and 0 <= compare <= MAX_VERSION
-        ):
-            identifier = normal(raw)
-        case _:
-            reason = "a write is [identifier, compare, values or nil]"
-            raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+    raw, compare, values = read_item(item)
+    identifier = normal(raw)
     if values is None:
         return Write(identifier, compare, None, restricted=False)
     if is_templated(values):
         return Write(identifier, compare, values, restricted=False)
-    restricted = not all(value.public for value in check_values(values))
+    restricted = values in (SUSPEND, RESUME) or not all(value.public for value in check_values(values))
     return Write(identifier, compare, values, restricted)
+
+
+def read_item(item: object) -> tuple[bytes, int | None, bytes | None]:
+    """The parts of one item of a write request, of which only the shape is checked; what stands for the values becomes
+    what a :class:`Write` has in their place. Raises :class:`MessageError`."""
+    match item:
+        case (bytes(raw), (None | int()) as compare, (None | bytes()) as values) if (
+            _is_compare(compare) and values not in _SWITCHES.values()
+        ):
+            return raw, compare, values
+        case (bytes(raw), (None | int()) as compare, int(state)) if (
+            _is_compare(compare) and type(state) is int and state in _SWITCHES
+        ):
+            return raw, compare, _SWITCHES[State(state)]
+    reason = "a write is [identifier, compare, values|nil|0|2]"
+    raise MessageError(BAD_ARGUMENTS, operation="write", reason=reason)
+
+
+def _is_compare(compare: int | None) -> bool:
+    return compare is None or (type(compare) is int and 0 <= compare <= MAX_VERSION)
 
 
 def _read_quickly(

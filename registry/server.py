@@ -173,6 +173,7 @@ async def open_registry(
 
     period = settings.statistics.period
     checkers = Checkers(store.find)
+    reserved: dict[bytes, int] = {}
 
     def take_up(renewed: OwnKeys) -> None:
         turn.key = renewed.key
@@ -182,7 +183,7 @@ async def open_registry(
         delegations.parent = Parent.of(zone, renewed)
 
     def new_session() -> Session:
-        return Session(store, facts, rights, status, delegations, period=period, checkers=checkers)
+        return Session(store, facts, rights, status, delegations, period=period, checkers=checkers, reserved=reserved)
 
     doorway = Doorway(turn, store, committer.submit, new_session, followers, put_back, loop)
     host = settings.registry.host

@@ -26,7 +26,9 @@ from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.delegations import Delegations, SystemBatch
 from registry.feeding import Poll, read_question
+from registry.gate import Gate
 from registry.intake import read_writes
+from registry.minting.desk import MintDesk
 from registry.rights import (
     NO_PROOF,
     NOT_AUTHENTICATED,
@@ -37,9 +39,11 @@ from registry.rights import (
     Rights,
     challenge_bytes,
 )
+from registry.series.desk import SeriesDesk
 from registry.statistics.desk import Desk
 from registry.store.callers.permissions import Caller, Operation, allows, where
-from registry.store.interface import Entry, Page, Store
+from registry.store.interface import Store
+from registry.store.series import Listed, list_page
 from registry.store.writes import Outcome, Write
 from registry.templates.checking import Checkers
 from registry.templates.desk import TemplateDesk
@@ -80,9 +84,10 @@ class Session:
         *,
         period: int | None = 3_600,
         checkers: Checkers | None = None,
+        reserved: dict[bytes, int] | None = None,
     ) -> None:
         """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy. ``checkers``
-        are those that all sessions share."""
+        are those that all sessions share, ``reserved`` is what all together have minted (``registry.minting.desk``)."""
         self._checkers = checkers or Checkers(store.find)
         self._delegations = delegations
         self._store = store
@@ -94,6 +99,7 @@ class Session:
         self._key: PublicKey | None = None
         """The key that was proven here. What it is good for is asked of ``rights`` each time: it may be revoked."""
         self._follower: str | None = None
+        self._gate = Gate(self._caller, rights.barrier, time.time)
         self._operations: dict[int, Callable[[int, tuple[object, ...]], Answer]] = {
             Op.CHAIN: self._chain,
             Op.STATUS: self._answer_status,
@@ -106,8 +112,11 @@ class Session:
             Op.CHANGES: self._changes,
             Op.VOUCHED: self._vouched,
         }
-        self._operations |= TemplateDesk(store, self._checkers, self._require, rights.barrier).operations
+        self._operations |= TemplateDesk(store, self._checkers, self._gate).operations
         if period is not None:
+            self._operations |= SeriesDesk(store, self._gate).operations
+            minting = MintDesk(store, self._gate, time.time, {} if reserved is None else reserved)
+            self._operations |= minting.operations
             self._operations |= Desk(store, facts.zone, self._may_read_statistics, time.time, period).operations
 
     @property
@@ -199,7 +208,7 @@ class Session:
                 reason = f"expected [19, rid, [identifier, …]], at most {MAX_MANY}"
                 raise MessageError(BAD_ARGUMENTS, operation="fetch", reason=reason)
         for identifier in identifiers:
-            self._require(Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
+            self._gate.require(Operation.RECORD_READ, identifier.partition(b"/")[0].decode())
         return _fitting(rid, [self._store.find(identifier) for identifier in identifiers])
 
     def _records(self, rid: int, arguments: tuple[object, ...]) -> bytes:
@@ -210,8 +219,13 @@ class Session:
             case _:
                 reason = f"expected [20, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="records", reason=reason)
-        self._require(Operation.RECORD_READ, prefix)
-        return _page(rid, limit, lambda limit: self._store.scan(prefix, cursor, limit))
+        self._gate.require(Operation.RECORD_READ, prefix)
+
+        def read(limit: int) -> tuple[list[object], bytes | None]:
+            page = list_page(self._store, prefix, cursor, limit)
+            return _items(page.entries), page.cursor
+
+        return _page(rid, limit, read)
 
     def _search(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         self._caller()
@@ -223,8 +237,13 @@ class Session:
             case _:
                 reason = f"expected [29, rid, prefix, item, data, cursor or nil, limit up to {MAX_LIST}]"
                 raise MessageError(BAD_ARGUMENTS, operation="search", reason=reason)
-        self._require(Operation.RECORD_READ, prefix)
-        return _page(rid, limit, lambda limit: self._store.search(prefix, item, data, cursor, limit))
+        self._gate.require(Operation.RECORD_READ, prefix)
+
+        def read(limit: int) -> tuple[list[object], bytes | None]:
+            page = self._store.search(prefix, item, data, cursor, limit)
+            return [(entry.identifier.decode(), entry.body) for entry in page.entries], page.cursor
+
+        return _page(rid, limit, read)
 
     def _changes(self, rid: int, arguments: tuple[object, ...]) -> Answer:
         if self._follower is None:
@@ -255,12 +274,8 @@ class Session:
             self._require_zone(Operation.FEED_READ, WHOLE_ZONE)
 
     def _require_zone(self, operation: Operation, rule: Rule) -> None:
-        if not allows(self._caller(), operation, self._facts.zone, int(time.time())):
+        if not self._gate.allows(operation, self._facts.zone):
             raise Refused(rule, rule.status, zone=self._facts.zone)
-
-    def _require(self, operation: Operation, prefix: str) -> None:
-        if not allows(self._caller(), operation, prefix, int(time.time())):
-            raise Refused(OTHER_PREFIX, Status.NOT_PERMITTED, prefix=prefix)
 
     def _may_read_statistics(self) -> bool:
         if self._key is None:
@@ -268,18 +283,18 @@ class Session:
         return allows(self._rights.caller(self._key), Operation.STATISTICS_READ, self._facts.zone, int(time.time()))
 
 
-def _page(rid: int, limit: int, read: Callable[[int], Page]) -> bytes:
-    """A response with as many records as fit one message, up to ``limit``; its cursor goes on from there."""
+def _page(rid: int, limit: int, read: Callable[[int], tuple[list[object], bytes | None]]) -> bytes:
+    """A response with as many items as fit one message, up to ``limit``; its cursor goes on from there."""
     while True:
-        page = read(limit)
-        response = encode_response(rid, Status.OK, [_pairs(page.entries), page.cursor])
+        items, cursor = read(limit)
+        response = encode_response(rid, Status.OK, [items, cursor])
         if len(response) <= MAX_MESSAGE_BYTES:
             return response
         limit //= 2
 
 
-def _pairs(entries: list[Entry]) -> list[tuple[str, bytes]]:
-    return [(entry.identifier.decode(), entry.body) for entry in entries]
+def _items(entries: list[Listed]) -> list[object]:
+    return [one if one.members else one[:2] for one in entries]
 
 
 def _fitting(rid: int, bodies: list[bytes | None]) -> bytes:

@@ -37,13 +37,14 @@ from protocol.messages import (
     unknown_to_resolver,
 )
 from protocol.node import NodeFacts, answer_chain_to, answer_common
-from protocol.records import State, split_body
+from protocol.records import NOT_SHOWN, State, bare_body, split_body
 from protocol.referrals import referral_payload
 from protocol.runs import Run
 from protocol.status import Status
 from registry.store.counters import OK, Tally, new_tally, number_of
 from registry.store.interface import Reader
 from registry.store.recent import RecentCounts
+from registry.store.series import Listed, list_page
 from resolver.looking_back import LookingBack
 
 PARTS: Final = 4
@@ -280,8 +281,9 @@ class Answerer:
         body = self._reader.find(wanted)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
-        if split_body(body).state is State.WITHDRAWN:
-            return int(Status.WITHDRAWN), body
+        head = split_body(body)
+        if head.state is not State.ACTIVE:
+            return int(NOT_SHOWN[head.state]), bare_body(head)
         answered = self._reader.get(wanted)
         return (int(Status.NOT_FOUND), ABSENT_TTL_SECONDS) if answered is None else (int(Status.OK), answered)
 
@@ -317,16 +319,17 @@ class Answerer:
         cut = self._reader.cut(prefix)
         if cut is not None:
             return encode_response(rid, Status.REFERRAL, referral_payload(cut.statement, int(self._clock())))
-        page = self._reader.scan(prefix, cursor, limit)
-        active = [entry.identifier.decode() for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
-        return encode_response(rid, Status.OK, [self._answered_here(active), page.cursor])
+        page = list_page(self._reader, prefix, cursor, limit)
+        active = [entry for entry in page.entries if split_body(entry.body).state is State.ACTIVE]
+        names = [[one.name, one.members] if one.members else one.name for one in self._answered_here(active)]
+        return encode_response(rid, Status.OK, [names, page.cursor])
 
-    def _answered_here(self, identifiers: list[str]) -> list[str]:
+    def _answered_here(self, entries: list[Listed]) -> list[Listed]:
         """Without those below a prefix that others answer for, or that is suspended or closed."""
-        prefixes = {identifier.partition("/")[0] for identifier in identifiers}
+        prefixes = {entry.name.partition("/")[0] for entry in entries}
         reader = self._reader
         off = {one for one in prefixes if reader.cut(one) is not None or reader.closure(one) is not None}
-        return [one for one in identifiers if one.partition("/")[0] not in off] if off else identifiers
+        return [one for one in entries if one.name.partition("/")[0] not in off] if off else entries
 
     def _chain(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         below = answer_chain_to(self._facts, rid, arguments, self._reader.cut, int(self._clock()))

@@ -11,7 +11,7 @@ from protocol.errors import MessageError
 from protocol.identifiers import normal
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_LIST, MAX_MESSAGE_BYTES
 from protocol.messages import BAD_ARGUMENTS, Op, encode_response, is_page
-from protocol.records import State, split_body
+from protocol.records import NOT_SHOWN, State, bare_body, split_body
 from protocol.status import Status
 from registry.store.history import as_of
 from registry.store.interface import Reader
@@ -47,9 +47,14 @@ class LookingBack:
         body = as_of(identifier, self._reader.history(identifier), at)
         if body is None:
             return int(Status.NOT_FOUND), ABSENT_TTL_SECONDS
-        if split_body(body).state is State.WITHDRAWN:
-            return int(Status.WITHDRAWN), body
+        head = split_body(body)
+        if head.state is not State.ACTIVE:
+            return int(NOT_SHOWN[head.state]), bare_body(head)
         return int(Status.OK), self._reader.shown(identifier, body)
+
+    def _shown(self, identifier: bytes, body: bytes) -> bytes:
+        head = split_body(body)
+        return self._reader.shown(identifier, body) if head.state is State.ACTIVE else bare_body(head)
 
     def _history(self, rid: int, arguments: tuple[object, ...]) -> bytes:
         match arguments:
@@ -69,7 +74,7 @@ class LookingBack:
         asked = [body for body in bodies if before is None or split_body(body).version < before]
         room, shown = MAX_MESSAGE_BYTES - _OVERHEAD_BYTES, list[bytes]()
         for body in asked[:limit]:
-            shown.append(body if split_body(body).state is State.WITHDRAWN else self._reader.shown(wanted, body))
+            shown.append(self._shown(wanted, body))
             room -= len(msgpack.packb(shown[-1]))
             if room < 0:
                 shown.pop()

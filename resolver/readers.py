@@ -103,7 +103,8 @@ class ReadersView:
         self._find_caller = find
         self.find, self.search, self.scan, self.counts = reader.find, reader.search, reader.scan, reader.counts
         self.cut, self.closure, self.standing, self.marks = reader.cut, reader.closure, reader.standing, reader.marks
-        self.feed, self.changes, self.rest, self.close = reader.feed, reader.changes, reader.rest, reader.close
+        self.feed, self.changes, self.in_the_way_of = reader.feed, reader.changes, reader.in_the_way_of
+        self.rest, self.close = reader.rest, reader.close
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         caller = self._caller()

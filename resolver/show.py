@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any, Final
 
 from protocol.answers import Answer
-from protocol.records import Record, State, Value
+from protocol.records import NOT_SHOWN, Record, State, Value
 from protocol.status import Status
 from protocol.trust import Proof, TrustAnchor
 from resolver.client.resolving import Unanswered
@@ -140,8 +140,8 @@ def version_text(record: Record, language: str) -> str:
     """A version of a record for a person."""
     since = _moment_ms(record.time * 1000)
     head = f"版本 {record.version}，{since}" if language == "zh" else f"version {record.version}, {since}"
-    if record.state is State.WITHDRAWN:
-        return f"{head}: {Status.WITHDRAWN.sentence(language)}"
+    if record.state is not State.ACTIVE:
+        return f"{head}: {NOT_SHOWN[record.state].sentence(language)}"
     return "\n".join([head, *(_value_text(value) for value in record.values)])
 
 

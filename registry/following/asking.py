@@ -16,8 +16,9 @@ from protocol.address import Address, parse_address
 from protocol.errors import BiaoshiError, MessageError, NotVerified
 from protocol.limits import DEFAULT_PORT
 from protocol.trust import TrustAnchor
-from registry.client import BAD_REPLY, OTHER_ZONE, RegistryClient
+from registry.client import OTHER_ZONE, RegistryClient
 from registry.putback import PutBack, has_all_of
+from registry.replies import BAD_REPLY
 from registry.store.feed import Position, read_cursor
 from registry.store.interface import Reader
 

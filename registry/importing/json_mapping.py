@@ -3,8 +3,9 @@
 Two shapes, which may stand in one file: *flat*, an object with a key for each column, and *whole*, an object with
 the identifier and a list ``values`` of ``{"index", "type", "data"}`` with optional ``ttl`` in seconds, ``permissions``
 and ``readers``, as an export writes them (``data_base64`` stands for data that is no text); beside ``template``, the
-version of the template that they follow, values have an index and data alone. Of a flat file the first line decides
-about the columns, as a header does; keys may be missing later, new ones are refused.
+version of the template that they follow, values have an index and data alone; with ``series`` in place of the
+identifier it is a series under its pattern. Of a flat file the first line decides about the columns, as a header does;
+keys may be missing later, new ones are refused.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from protocol.limits import (
     MAX_TYPE_CHARACTERS,
 )
 from protocol.records import DEFAULT_PERMISSIONS, Value, encode_values
+from protocol.series import parse_series
 from registry.importing import rules
 from registry.importing.columns import Plan
 from registry.importing.mapping import IdentifierReader, encode_cell, row_encoder
-from registry.importing.ndjson_source import TEMPLATE, VALUES, decode_object
+from registry.importing.ndjson_source import SERIES, TEMPLATE, VALUES, decode_object, is_series_row
+from registry.store.series import series_identifier
 from registry.urls import URL, is_url
 
 Converted = TypeVar("Converted")
@@ -72,6 +75,8 @@ class JsonMapping:
         """Identifier in normal form and encoded values. Raises :class:`InvalidInput` with the reason for which the
         line is refused."""
         row = _read(line)
+        if is_series_row(row):
+            return self._convert_series(row)
         cell = _text(row.pop(self.plan.identifier, None), self.plan.identifier)
         identifier = self._identifier.quick(cell) or self._identifier.careful(cell)
         whole = row.get(VALUES)
@@ -95,6 +100,16 @@ class JsonMapping:
         values.sort()  # by index: keys of an object have no order, equal content must have equal bytes
         return identifier, self._encode(identifier, values)
 
+    def _convert_series(self, row: dict[str, object]) -> tuple[bytes, bytes]:
+        """A series, under the identifier of its record: that comes before those of all members."""
+        pattern, values = row.pop(SERIES), row.pop(VALUES)
+        assert isinstance(pattern, str)
+        assert isinstance(values, list)
+        for key in row:
+            if key not in self.plan.ignored:
+                raise InvalidInput(rules.UNKNOWN_KEY, key=key)
+        return series_identifier(parse_series(pattern)), self._encode_whole(values)
+
     def odd_urls(self, _: Sequence[bytes]) -> int:
         """How many of the values that were converted since the last call are to be a URL and are none."""
         count, self._odd_urls = self._odd_urls, 0
@@ -103,7 +118,8 @@ class JsonMapping:
     def shown(self, line: bytes) -> str:
         """The identifier of a line, as far as it can be read, for the report."""
         try:
-            return _text(_read(line).get(self.plan.identifier), self.plan.identifier)
+            row = _read(line)
+            return _text(row.get(SERIES if is_series_row(row) else self.plan.identifier), self.plan.identifier)
         except InvalidInput:
             return line[:200].decode("utf-8", "replace").strip()
 

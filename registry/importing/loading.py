@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import InvalidInput, Refused, Unreachable
+from protocol.limits import MAX_SERIES_WRITES
 from protocol.status import Status
 from registry.importing import rules
 from registry.importing.account import Account
@@ -25,6 +26,7 @@ from registry.importing.options import Tuning
 from registry.importing.sorting import ROW_BYTES, key_of, read_sorted, row_of
 from registry.importing.sources import Position
 from registry.importing.state import own_files
+from registry.store.series import is_series, series_of
 from registry.store.writes import ABSENT, ANY, Outcome, Write
 
 _status_of: Final = itemgetter(0)
@@ -40,6 +42,10 @@ class Sink(Protocol):
         Called again before it has answered, up to the number of batches in flight. Raises
         :class:`protocol.errors.Unreachable` where no answer comes; the import then ends and can be continued.
         """
+
+    async def write_series(self, writes: Sequence[Write], /) -> Sequence[tuple[Status, int, bool, object]]:
+        """The same for series, whose patterns stand for identifiers; of each what an outcome has, and the reason. They
+        come before all that might be a record of a member."""
 
 
 class _Batch(NamedTuple):
@@ -83,7 +89,13 @@ async def load(account: Account, sink: Sink | None, tuning: Tuning) -> None:
 
 async def _send(sink: Sink, writes: Sequence[Write]) -> Sequence[Outcome]:
     try:
-        return await sink.write(writes)
+        if not is_series(writes[0].identifier):
+            return await sink.write(writes)
+        series = [write for write in writes if is_series(write.identifier)][:MAX_SERIES_WRITES]
+        patterns = [one._replace(identifier=str(series_of(one.identifier)).encode()) for one in series]
+        outcomes = [Outcome(*result[:3]) for result in await sink.write_series(patterns)]
+        rest = writes[len(series) :]
+        return outcomes + list(await _send(sink, rest)) if rest else outcomes
     except Unreachable as error:
         raise Unreachable(rules.BROKEN_OFF) from error
 
@@ -211,4 +223,5 @@ def _digest(values: bytes) -> str:
 
 
 def _shown(element: bytes) -> str:
-    return element[: element.index(0)].decode()
+    identifier = element[: element.index(0)]
+    return str(series_of(identifier)) if is_series(identifier) else identifier.decode()

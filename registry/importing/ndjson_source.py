@@ -30,6 +30,11 @@ VALUES: Final = "values"
 
 TEMPLATE: Final = "template"
 """The key beside it, with the version of the template that they follow."""
+SERIES: Final = "series"
+"""The key whose text is the pattern of a series, in the whole shape in place of an identifier."""
+
+_IDENTIFIER: Final = "identifier"
+"""The key of a file that has series only."""
 
 decode_object: Final = msgspec.json.Decoder(dict[str, object], float_hook=str).decode
 """One line to an object. Numbers with a point or an exponent stay the text that they were."""
@@ -85,6 +90,7 @@ class NdjsonSource:
         return Position(self._done, self._total, "bytes")
 
     def _first_keys(self) -> tuple[str, ...]:
+        found: tuple[str, ...] | None = None
         faults: list[InvalidInput] = []
         for _, line in self.rows(lambda row, identifier, fault: faults.append(fault)):
             try:
@@ -92,10 +98,14 @@ class NdjsonSource:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 reason = str(error)
             else:
-                whole = {VALUES, TEMPLATE} if isinstance(row.get(VALUES), list) else set()
-                return tuple(key for key in row if key not in whole)
-            if self._done > SAMPLE_BYTES:
+                if not is_series_row(row):
+                    whole = {VALUES, TEMPLATE} if isinstance(row.get(VALUES), list) else set()
+                    return tuple(key for key in row if key not in whole)
+                found = (_IDENTIFIER,)
+            if found is None and self._done > SAMPLE_BYTES:
                 raise InvalidInput(rules.NO_HEADER, path=str(self.path), reason=reason, reason_zh=reason)
+        if found is not None:
+            return found
         raise faults[0] if faults else no_text(self.path)
 
     def _shown(self, line: bytes) -> str:
@@ -103,3 +113,8 @@ class NdjsonSource:
 
     def _not_text(self, byte: int) -> InvalidInput:
         return InvalidInput(rules.NOT_TEXT, column="?", byte=f"{byte:02X}", encoding=self.encoding.upper())
+
+
+def is_series_row(row: dict[str, object]) -> bool:
+    """Whether a line is a series in the whole shape, as an export writes it."""
+    return isinstance(row.get(SERIES), str) and isinstance(row.get(VALUES), list)

@@ -13,7 +13,8 @@ from protocol.reports import Report, encode_report, proof_bytes
 from protocol.signatures import SigningKey
 from protocol.statements import read_online_key
 from protocol.trust import TrustAnchor
-from registry.client import BAD_REPLY, RegistryClient
+from registry.client import RegistryClient
+from registry.replies import BAD_REPLY
 from registry.statistics.desk import Wanted
 
 FOR_EVER = (1 << 63) - 1

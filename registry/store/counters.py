@@ -34,13 +34,15 @@ from protocol.status import Status
 STATUSES: Final = (
     Status.OK, Status.NOT_FOUND, Status.WITHDRAWN, Status.NOT_RESPONSIBLE, Status.REFERRAL, Status.BAD_IDENTIFIER,
 )  # fmt: skip
-"""Outcomes of resolving one identifier that are told apart; whatever else is counted as ``resolved.other``."""
+"""Outcomes of resolving one identifier that were told apart from the beginning; ``SUSPENDED`` came later, and whatever
+else is counted as ``resolved.other``."""
 
 RESOLVED: Final = "resolved."
 NAMES: Final = (
     *(f"{RESOLVED}{status.label}" for status in STATUSES), f"{RESOLVED}other",
     "tcp.requests", "tcp.bundles", "tcp.bytes", "tcp.connections", "tcp.dropped",
     "udp.requests", "udp.bytes", "udp.dropped",
+    f"{RESOLVED}{Status.SUSPENDED.label}",
 )  # fmt: skip
 """The counters by number. ``resolved`` counts identifiers, also those of a list; ``requests`` counts messages that were
 answered, of any operation; ``bytes`` those of the answers, over TCP without their seals; ``dropped`` connections that
@@ -51,7 +53,9 @@ OTHER: Final = len(STATUSES)
 TCP_REQUESTS, TCP_BUNDLES, TCP_BYTES, TCP_CONNECTIONS, TCP_DROPPED = range(OTHER + 1, OTHER + 6)
 UDP_REQUESTS, UDP_BYTES, UDP_DROPPED = range(OTHER + 6, OTHER + 9)
 
-_NUMBERS: Final = {int(status): number for number, status in enumerate(STATUSES)}
+SUSPENDED: Final = UDP_DROPPED + 1
+
+_NUMBERS: Final = {int(status): number for number, status in enumerate(STATUSES)} | {int(Status.SUSPENDED): SUSPENDED}
 
 MAX_FILES: Final = 256
 """Files of one node: as many as it may have workers."""

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from protocol.errors import Rule
 from protocol.records import Shown
 from protocol.referrals import Cut
+from protocol.series import Series
 from protocol.status import Status
 from registry.store.feed import FeedPage, Position
 from registry.store.writes import Outcome, Write
@@ -80,7 +81,8 @@ class Standing(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How much is stored: active records by prefix, system prefixes left out; changes ever made; bytes in use on disk
+    """How much is stored: active records by prefix, system prefixes left out and a series for as many as it has
+    members; changes ever made; bytes in use on disk
     (0: not on disk)."""
 
     active: dict[str, int]
@@ -89,7 +91,9 @@ class Counts(NamedTuple):
 
 
 class Reader(Protocol):
-    """The reading side. Reads see everything that was acknowledged before the last :meth:`rest`.
+    """The reading side. Reads see everything that was acknowledged before the last :meth:`rest`. Members of a series
+    are
+    seen by :meth:`get_many`, :meth:`get` and :meth:`find`; the others see the one record of their series.
 
     System records (``system``) are seen by :meth:`find`, :meth:`scan` and :meth:`feed` alone."""
 
@@ -105,8 +109,8 @@ class Reader(Protocol):
         ...
 
     def find(self, identifier: bytes) -> bytes | None:
-        """The whole body under an identifier in normal form as it is kept, active or withdrawn; None where there is
-        none."""
+        """The whole body under an identifier in normal form as it is kept, active or not; None where there is none. A
+        member of a series (``series``) that has no record has the series' body, filled in."""
         ...
 
     def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
@@ -138,6 +142,11 @@ class Reader(Protocol):
     def closure(self, prefix: str) -> Status | None:
         """Why nobody is answered below ``prefix`` (normal form): SUSPENDED or WITHDRAWN where it, or one above, is
         suspended or closed (``allotments``); None otherwise."""
+        ...
+
+    def in_the_way_of(self, series: Series) -> str | None:
+        """What stands in the way of registering a series: the pattern of one that has a member in common with it, or a
+        member that has a record of its own; None where nothing does."""
         ...
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:

@@ -9,8 +9,10 @@ from pathlib import Path
 from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.kept import decode_kept
+from protocol.members import Members
 from protocol.records import Shown, State, split_body
 from protocol.referrals import Cut
+from protocol.series import Series
 from protocol.status import Status
 from registry.store.allotments import ALLOTMENTS, find_closure
 from registry.store.decide import decide
@@ -32,6 +34,7 @@ from registry.store.feed import (
 from registry.store.history import find_policy, how_many
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.searching import Indexed, has_data, suffix_behind
+from registry.store.series import MAX_SHAPES, SERIES, is_series, series_of, with_series
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
 from registry.store.templates import Expanders
 from registry.store.writes import Outcome, Write
@@ -54,6 +57,7 @@ class MemoryStore:
         self._indexed = Indexed(self.find)
         self._delegates = False  # whether there ever was a delegation
         self._allots = False  # the same of allotments
+        self._series: dict[bytes, Series] = {}  # by the identifiers of their records
 
     def get_many(self, identifiers: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(identifier) for identifier in identifiers]
@@ -63,15 +67,20 @@ class MemoryStore:
             wanted = normal(identifier)
         except IdentifierError:
             return None
-        body = self._bodies.get(wanted)
-        head = split_body(body) if body else None
-        if body is None or head is None or head.state is not State.ACTIVE:
+        body = self.find(wanted)
+        if body is None or split_body(body).state is not State.ACTIVE:
             return None
         prefix = wanted.partition(b"/")[0].decode()
         return None if self.cut(prefix) or self.closure(prefix) else self.shown(wanted, body)
 
     def find(self, identifier: bytes) -> bytes | None:
-        return self._bodies.get(identifier)
+        body = self._bodies.get(identifier)
+        if body is None and not is_system(identifier):
+            prefix, _, suffix = identifier.partition(b"/")
+            for name, series in self._series.items():
+                if series.prefix.encode() == prefix and series.place(suffix) is not None:
+                    return Members(series, split_body(self._bodies[name])).whole(suffix)
+        return body
 
     def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
         after, name = suffix_behind(prefix, cursor), prefix.encode()
@@ -91,6 +100,14 @@ class MemoryStore:
         """Nothing: all records are looked at."""
 
     def history(self, identifier: bytes) -> list[bytes]:
+        own = self._own_history(identifier)
+        prefix, _, suffix = identifier.partition(b"/")
+        for name, series in self._series.items():
+            if series.prefix.encode() == prefix and series.place(suffix) is not None:
+                return with_series(own, series, self._own_history(name), suffix)
+        return own
+
+    def _own_history(self, identifier: bytes) -> list[bytes]:
         body = self._bodies.get(identifier)
         return [] if body is None else [body, *self._earlier.get(identifier, ())]
 
@@ -105,6 +122,10 @@ class MemoryStore:
 
     def closure(self, prefix: str) -> Status | None:
         return find_closure(self.find, prefix) if self._allots else None
+
+    def in_the_way_of(self, series: Series) -> str | None:
+        patterns = (str(one) for one in self._series.values() if one.meets(series))
+        return next(patterns, None) or next((one.decode() for one in self._records_in(series)), None)
 
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         start = 0
@@ -137,14 +158,22 @@ class MemoryStore:
                 continue
             prefix = identifier.partition(b"/")[0].decode()
             active[prefix] = active.get(prefix, 0) + (split_body(body).state is State.ACTIVE)
+        for identifier, series in self._series.items():
+            shown = split_body(self._bodies[identifier]).state is State.ACTIVE
+            spoken_for = series.count - sum(1 for _ in self._records_in(series)) if shown else 0
+            active[series.prefix] = active.get(series.prefix, 0) + spoken_for
         return Counts(active, self._feed.head.number, 0)
 
     def apply(self, writes: Sequence[Write], now: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
         changed: list[bytes] = []
         for write in writes:
-            body = self._bodies.get(write.identifier)
+            body = self.find(write.identifier)
             outcome, new_body = decide(write, split_body(body) if body else None, now)
+            if body is None and new_body is not None and is_series(write.identifier):
+                refusal = self._refusal(series_of(write.identifier))
+                if refusal is not None:
+                    outcome, new_body = Outcome(refusal, 0, changed=False), None
             if new_body is not None:
                 self._put(write.identifier, new_body)
                 changed.append(write.identifier)
@@ -203,6 +232,7 @@ class MemoryStore:
             raise StoreError(DIVERGED, number=self._open.number)
         for identifier in self._taken:
             del self._bodies[identifier]
+            self._series.pop(identifier, None)
             self._ordered.remove(order(identifier))
         self._open = None
 
@@ -227,18 +257,34 @@ class MemoryStore:
         elif split_body(before).version < split_body(body).version:
             self._keep(identifier, before, split_body(body).time)
         self._bodies[identifier] = body
+        if is_series(identifier):
+            self._series[identifier] = series_of(identifier)
         self._delegates = self._delegates or identifier.startswith(DELEGATIONS)
         self._allots = self._allots or identifier.startswith(ALLOTMENTS)
         if identifier.startswith(TEMPLATES):
             self._expanders.refresh()
 
     def _keep(self, identifier: bytes, body: bytes, now: int) -> None:
-        prefix = identifier.partition(b"/")[0]
+        prefix = identifier.removeprefix(SERIES + b"/").partition(b"/")[0]
         if is_system(prefix):
             return
         policy = find_policy(self.find, prefix.decode())
         kept = [body, *self._earlier.get(identifier, ())]
         self._earlier[identifier] = kept[: how_many(policy, len(kept), lambda place: split_body(kept[place]).time, now)]
+
+    def _records_in(self, series: Series) -> Iterator[bytes]:
+        """The members that have records of their own."""
+        for identifier in self._bodies:
+            prefix, _, suffix = identifier.partition(b"/")
+            if prefix == series.prefix.encode() and series.place(suffix) is not None:
+                yield identifier
+
+    def _refusal(self, series: Series) -> Status | None:
+        """Why a series may not be registered."""
+        shapes = {one.shape for one in self._series.values() if one.prefix == series.prefix} | {series.shape}
+        if len(shapes) > MAX_SHAPES:
+            return Status.TOO_LARGE
+        return None if self.in_the_way_of(series) is None else Status.EXISTS
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         """First and last identifier of each prefix."""

@@ -22,10 +22,13 @@ not counted. A prefix that is delegated, and all below it, is *cut off*: ``get``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
+from protocol.errors import StoreError
 from protocol.records import Permission, Record, State, Value, decode_body, encode_values
 from protocol.referrals import Cut
+from registry.store.feed import BAD_CURSOR
+from registry.store.interface import Page
 from registry.store.writes import ANY, Write
 
 DELEGATIONS: Final = b"\x01delegation"
@@ -36,6 +39,14 @@ POLICIES: Final = b"\x01policy"
 
 _MARK: Final = b"\x01"
 _NOT_PUBLIC: Final = Permission.ADMIN_READ | Permission.ADMIN_WRITE
+
+
+class Scans(Protocol):
+    """What a list needs of a store."""
+
+    def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
+        """A page of records."""
+        ...
 
 
 def is_system(prefix: bytes) -> bool:
@@ -70,6 +81,18 @@ def read_system(body: bytes | None) -> tuple[int, dict[str, bytes] | None]:
         return 0, None
     record = decode_body(body)
     return record.version, _contents(record) if record.state is State.ACTIVE else None
+
+
+def scan_below(store: Scans, system: bytes, prefix: str, cursor: bytes | None, limit: int) -> Page:
+    """Up to ``limit`` records under a system prefix that are about a prefix (``‹prefix›/…``) and those below it. Raises
+    :class:`StoreError` for a cursor that is none of these."""
+    if cursor is not None and not cursor.startswith(system + b"/"):
+        raise StoreError(BAD_CURSOR)
+    # "." comes before "/" and both before "0": what is about the prefixes below one, and about it, stands side by side.
+    begin, end = (system + b"/" + prefix.encode() + mark if prefix else None for mark in (b".", b"0"))
+    page = store.scan(system.decode(), max(cursor or b"", begin or b"") or None, limit)
+    within = [entry for entry in page.entries if end is None or entry.identifier < end]
+    return Page(within, page.cursor if len(within) == len(page.entries) else None)
 
 
 def find_cut(find: Callable[[bytes], bytes | None], prefix: str) -> Cut | None:

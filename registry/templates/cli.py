@@ -159,8 +159,8 @@ async def _search(client: TemplateClient, prefix: str, name: str, value: str) ->
         if not indexed:
             raise RecordError(NOT_INDEXED if found else NO_SUCH_ITEM, prefix=prefix, item=name)
         for index in indexed:
-            async for identifier, record in client.search(prefix, index, value.encode()):
-                print(json.dumps(exported(identifier, record), ensure_ascii=False))
+            async for listed in client.search(prefix, index, value.encode()):
+                print(json.dumps(exported(listed), ensure_ascii=False))
 
 
 async def _put(client: TemplateClient, form: TemplateForm) -> None:

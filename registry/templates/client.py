@@ -8,7 +8,8 @@ from protocol.errors import MessageError, RecordError
 from protocol.limits import MAX_LIST
 from protocol.messages import Op
 from protocol.templates import Template, encode_template, read_template
-from registry.client import BAD_REPLY, RegistryClient
+from registry.client import RegistryClient
+from registry.replies import BAD_REPLY
 from registry.templates.checking import NO_SUCH
 
 

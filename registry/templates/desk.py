@@ -16,7 +16,7 @@ from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
 from protocol.status import Status
 from protocol.templates import Template, check_change, check_template, encode_template, read_template
 from registry.delegations import SystemBatch
-from registry.intake import Barrier
+from registry.gate import Gate
 from registry.rights import DELEGATED
 from registry.store.callers.permissions import Operation
 from registry.store.feed import BAD_CURSOR
@@ -35,16 +35,12 @@ MEANWHILE: Final = Rule(
 
 
 class TemplateDesk:
-    """Templates on one connection. ``require`` raises where its caller may not do something at a prefix, ``barrier``
-    gives the reason for which nobody may."""
+    """Templates on one connection, behind its ``gate``."""
 
-    def __init__(
-        self, store: Store, checkers: Checkers, require: Callable[[Operation, str], None], barrier: Barrier
-    ) -> None:
+    def __init__(self, store: Store, checkers: Checkers, gate: Gate) -> None:
         self._store = store
         self._checkers = checkers
-        self._require = require
-        self._barrier = barrier
+        self._gate = gate
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.TEMPLATE: self._put,
             Op.TEMPLATES: self._show,
@@ -57,10 +53,7 @@ class TemplateDesk:
             case _:
                 raise MessageError(BAD_ARGUMENTS, operation="template", reason="expected [44, rid, template]")
         prefix, version = template.prefix, template.version
-        self._require(Operation.TEMPLATE_CHANGE, prefix)
-        barred = self._barrier(prefix)
-        if barred is not None:
-            raise barred
+        self._gate.require_open(Operation.TEMPLATE_CHANGE, prefix)
         cut = self._store.cut(prefix)
         if cut is not None:
             raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
@@ -85,14 +78,14 @@ class TemplateDesk:
         match arguments:
             case (bytes(raw), int(version)) if 0 < version <= MAX_TEMPLATE_VERSION:
                 prefix = normal_prefix(raw).decode()
-                self._require(Operation.TEMPLATE_READ, prefix)
+                self._gate.require(Operation.TEMPLATE_READ, prefix)
                 _, template = stored_template(self._store.find(template_identifier(prefix, version)))
                 return encode_response(rid, Status.OK, [[encode_template(template)] if template else [], None])
             case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
                 0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
             ):
                 prefix = normal_prefix(raw).decode()
-                self._require(Operation.TEMPLATE_READ, prefix)
+                self._gate.require(Operation.TEMPLATE_READ, prefix)
                 return self._page(rid, prefix, cursor, limit)
         reason = f"expected [45, rid, prefix, version] or [45, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
         raise MessageError(BAD_ARGUMENTS, operation="templates", reason=reason)

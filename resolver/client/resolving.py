@@ -172,11 +172,12 @@ class Resolving(ABC, Generic[AnyAnswer]):
     async def list_page(
         self, prefix: str, cursor: bytes | None = None, limit: int = MAX_LIST
     ) -> tuple[list[str], bytes | None]:
-        """A page of the identifiers registered below a prefix, and the cursor of the next page (None at the end)."""
+        """A page of the identifiers registered below a prefix, and the cursor of the next page (None at the end). A
+        series comes as one entry, its pattern (``protocol.series``)."""
         reply = self._require_ok(await self._ask(Op.LIST, normal_prefix_text(prefix), cursor, limit))
         match reply.payload:
-            case (tuple(names), (None | bytes()) as next_cursor) if all(type(name) is bytes for name in names):
-                return [name.decode() for name in names], next_cursor
+            case (tuple(items), (None | bytes()) as next_cursor):
+                return [_name(item) for item in items], next_cursor
         raise MessageError(BAD_REPLY, operation="list")
 
     async def ask(self, op: Op) -> object:
@@ -336,6 +337,14 @@ class Resolving(ABC, Generic[AnyAnswer]):
         if reply.status != Status.OK:
             raise refusal(reply.status, reply.payload)
         return reply
+
+
+def _name(item: object) -> str:
+    """An identifier, or the pattern of a series, in a list."""
+    match item:
+        case bytes(name) | (bytes(name), int()):
+            return name.decode()
+    raise MessageError(BAD_REPLY, operation="list")
 
 
 Result = TypeVar("Result")

@@ -21,7 +21,7 @@ from tests.e2e.nodes import CLEAN, Node, change, run
 
 ZH = {"BIAOSHI_LANG": "zh"}
 COMMANDS = ("init", "serve", "renew", "key", "resolve", "verify", "list", "status", "register", "update", "delete")
-COMMANDS += ("import", "export")
+COMMANDS += ("import", "export", "suspend", "resume")
 
 
 def register(node: Node, identifier: str, *values: str) -> None:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgpack
 
-from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused
+from protocol.errors import BiaoshiError, IdentifierError, MessageError, NotVerified, RecordError, Refused, StoreError
 from protocol.exchange import Exchange, Reply
 from protocol.framing import MessageStream, decode_one, split
 from protocol.identifiers import Identifier, normal, normal_prefix, parse
@@ -37,6 +37,7 @@ from protocol.records import (
     split_body,
 )
 from protocol.seals import encode_seal, is_seal, read_seal
+from protocol.series import Series, parse_series
 from protocol.statements import read_delegation, read_online_key
 from protocol.statements import read_request as read_delegation_request
 from protocol.succession import read_succession
@@ -48,6 +49,7 @@ from registry.audit.log import KeptEntry
 from registry.feeding import read_page
 from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
+from registry.store.series import SERIES, series_identifier, series_of
 from tests.fuzz.doors import DOORS
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
@@ -353,6 +355,20 @@ def judge_datagrams(data: bytes) -> None:
         assert len(exchange.receive_datagram(honest, NOW_MS)) == len(truth)
 
 
+def judge_pattern(data: bytes) -> None:
+    """A series comes back from its pattern and from its place in a store, and its members are identifiers."""
+    series = attempt(lambda data: parse_series(data.decode("utf-8", "surrogateescape")), data, IdentifierError)
+    if isinstance(series, Series):
+        assert parse_series(str(series)) == series
+        assert series_of(series_identifier(series)) == series
+        for n in (0, series.count - 1):
+            normal(f"{series.prefix}/".encode() + series.member(n))
+            assert series.place(series.member(n)) == n
+    place = attempt(series_of, SERIES + b"/" + data, StoreError)
+    if isinstance(place, Series):
+        assert series_identifier(place) == SERIES + b"/" + data
+
+
 @cache
 def honest_log() -> bytes:
     """An audit log of some entries, exported."""
@@ -382,6 +398,7 @@ JUDGES: Final[dict[str, Judge]] = {
     "stream": judge_stream,
     "datagram": judge_datagram,
     "identifier": judge_identifier,
+    "pattern": judge_pattern,
     "body": judge_body,
     "values": judge_values,
     "data": judge_data,

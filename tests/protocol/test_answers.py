@@ -19,6 +19,7 @@ from tests.vectors.actors import (
     NOW,
     NOW_MS,
     SECONDARY_CHAIN,
+    SUSPENDED_BODY,
     VALUES,
     WITHDRAWN_BODY,
     answered,
@@ -71,6 +72,15 @@ def test_withdrawn() -> None:
         answer.require()
 
 
+def test_suspended() -> None:
+    answer = read_unproven_answer(IDENTIFIER, 105, SUSPENDED_BODY)
+    assert (answer.found, answer.status, answer.values) == (False, Status.SUSPENDED, ())
+    assert answer.ttl == 300
+    with pytest.raises(Refused) as caught:
+        answer.require()
+    assert caught.value.status is Status.SUSPENDED
+
+
 @pytest.mark.parametrize("status", [Status.WITHDRAWN, Status.SUSPENDED])
 def test_a_prefix_that_is_closed_or_suspended(status: Status) -> None:
     answer = read_answer(IDENTIFIER, status, None, proof())
@@ -85,6 +95,10 @@ def test_a_prefix_that_is_closed_or_suspended(status: Status) -> None:
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
+        (105, BODY),
+        (105, WITHDRAWN_BODY),
+        (101, SUSPENDED_BODY),
+        (0, SUSPENDED_BODY),
         (0, None),
         (0, 5),
         (0, (BODY,)),
@@ -97,7 +111,6 @@ def test_a_prefix_that_is_closed_or_suspended(status: Status) -> None:
         (101, BODY),
         (101, ACTIVE_AS_WITHDRAWN),
         (105, 300),
-        (105, BODY),
     ],
 )
 def test_payloads_that_do_not_fit_their_status(status: int, payload: object) -> None:

@@ -21,7 +21,7 @@ from registry.session import Session
 from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
-from registry.store.writes import ANY, Write
+from registry.store.writes import ANY, SUSPEND, Write
 from resolver.answering import Answerer
 from tests.vectors.actors import BODY, ENTERPRISE, IDENTIFIER, NOW, SECONDARY, VALUES, WITHDRAWN_BODY
 from tests.vectors.generate import FACTS, NEW, NEW_VALUES, NONCE, PROOF, STATUS_PAYLOAD, THIRD, WRITER
@@ -44,6 +44,10 @@ def store_with_third_version() -> MemoryStore:
 def withdraw(store: MemoryStore) -> None:
     store.apply([Write(IDENTIFIER, ANY, None)], NOW - 60)
     assert store.find(IDENTIFIER) == WITHDRAWN_BODY
+
+
+def suspend(store: MemoryStore) -> None:
+    store.apply([Write(IDENTIFIER, ANY, SUSPEND)], NOW - 60)
 
 
 def clear(store: MemoryStore) -> None:
@@ -86,6 +90,7 @@ RESOLVER: list[tuple[str, str, Callable[[MemoryStore], None]]] = [
     ("resolve", "found", nothing),
     ("resolve", "absent", clear),
     ("resolve", "withdrawn", withdraw),
+    ("resolve", "suspended", suspend),
     ("resolve", "delegated", delegate),
     ("resolve, to keep the answer", "found", nothing),
     ("resolve over UDP", "found", nothing),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b32encode
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgpack
 import pytest
@@ -197,3 +199,80 @@ def test_receipts_that_prove_nothing(vector: Any) -> None:
     anchor = load("receipt")["anchor"]
     with pytest.raises((AssertionError, ValueError)):
         plain.receipt_answer(bytes.fromhex(vector["receipt"]), anchor["prefix"], bytes.fromhex(anchor["key"]))
+
+
+PLAIN_TEXT = r"(?:[^{}]|\{\{|\}\})*"
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def members_of(pattern: str) -> tuple[int, Any]:
+    """How many members a pattern has, and what gives the suffix of the n-th: from the documentation alone."""
+    whole = rf"[^/]+/({PLAIN_TEXT})\{{([^{{}}]+)\}}({PLAIN_TEXT})"
+    head, counters, tail = re.fullmatch(whole, pattern).groups()  # type: ignore[union-attr]
+    span, *options = counters.split(";")
+    first, last = span.split("..")
+    base = 16 if "hex" in options else 36 if "base36" in options else 10
+    head, tail = (part.replace("{{", "{").replace("}}", "}") for part in (head, tail))
+
+    def member(n: int) -> str:
+        number, counter = int(first, base) + n, ""
+        for _ in first:
+            number, digit = divmod(number, base)
+            counter = DIGITS[digit] + counter
+        check = ""
+        if "gs1" in options:
+            check = next(c for c in DIGITS[:10] if weighed(counter + c) % 10 == 0)
+        return head + counter + check + tail
+
+    return int(last, base) - int(first, base) + 1, member
+
+
+def weighed(digits: str) -> int:
+    return sum(int(one) * (3 if i % 2 else 1) for i, one in enumerate(reversed(digits)))
+
+
+@pytest.mark.parametrize("vector", load("series")["patterns"], ids=lambda one: one["pattern"])
+def test_members_of_a_pattern(vector: Any) -> None:
+    count, member = members_of(vector["pattern"])
+    assert count == vector["count"]
+    assert [one["suffix"] for one in vector["members"]] == [member(one["n"]) for one in vector["members"]]
+
+
+@pytest.mark.parametrize("vector", load("series")["members"], ids=lambda one: f"{one['pattern']} {one['suffix']}")
+def test_bodies_of_members(vector: Any) -> None:
+    prefix, suffix = vector["pattern"].partition("/")[0], vector["suffix"]
+    count, member = members_of(vector["pattern"])
+    first, last = re.search(r"\{(\w+)\.\.(\w+)", vector["pattern"]).groups()  # type: ignore[union-attr]
+    counter = {member(0): first, member(count - 1): last}[suffix]
+    fields = {"identifier": f"{prefix}/{suffix}", "prefix": prefix, "suffix": suffix, "counter": counter}
+    kept = msgpack.unpackb(bytes.fromhex(vector["kept"]))
+    for value in kept[3]:
+        data = value[2]
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            continue
+        url = value[1] == "URL"
+        filled = {name: quote(one, safe="/-._~") if url else one for name, one in fields.items()}
+        value[2] = text.format(**filled).encode()
+    assert msgpack.unpackb(bytes.fromhex(vector["body"])) == kept
+    kept[3] = [value for value in kept[3] if len(value) < 5 or value[4] & 2]
+    assert msgpack.unpackb(bytes.fromhex(vector["public_body"])) == kept
+
+
+@pytest.mark.parametrize("vector", load("series")["pairs"], ids=lambda one: f"{one['one']} and {one['other']}")
+def test_pairs_of_series(vector: Any) -> None:
+    """The smaller of the two is listed, where it is small enough."""
+    one, other = vector["one"], vector["other"]
+    if members_of(one)[0] > members_of(other)[0]:
+        one, other = other, one
+    count, member = members_of(one)
+    total, far = members_of(other)
+    if count > 1_000:
+        pytest.skip("too many members to be listed")
+    listed = {member(n) for n in range(count)}
+    if total <= 1_000:
+        met = bool(listed & {far(n) for n in range(total)})
+    else:  # the other is all decimals of a width with their check digits
+        met = any(len(each) == 13 and weighed(each) % 10 == 0 for each in listed)
+    assert vector["meet"] == (met and one.partition("/")[0] == other.partition("/")[0])

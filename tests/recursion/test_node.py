@@ -16,12 +16,14 @@ from protocol.framing import split
 from protocol.limits import MAX_DATAGRAM_BYTES, UDP_REQUEST_BYTES
 from protocol.messages import Ask, Op, encode_request
 from protocol.receipts import verify_receipt
-from protocol.records import Value
+from protocol.records import Value, encode_values
 from protocol.relays import read_evidence, read_relayed
+from protocol.series import parse_series
 from protocol.status import Status
 from protocol.trust import Verifier
 from registry.store.allotments import Stage
-from registry.store.writes import ANY, Write
+from registry.store.series import series_identifier
+from registry.store.writes import ANY, SUSPEND, Write
 from resolver.client import Client, UnverifiedClient
 from resolver.recursion import answering, recursion
 from resolver.recursion.recursion import answer_parts
@@ -65,6 +67,10 @@ def test_every_kind_of_answer(loop: str, way: str) -> None:
         async with province() as tree, recursive(tree) as node:
             store = tree.zones[ENTERPRISE].store
             store.apply([Write(f"{ENTERPRISE}/P2".encode(), ANY, None)], NOW)
+            series = parse_series(f"{ENTERPRISE}/S{{0..9}}")
+            kept = encode_values([Value(1, "URL", b"https://example.cn/{suffix}")])
+            store.apply([Write(series_identifier(series), ANY, kept)], NOW)
+            store.apply([Write(f"{ENTERPRISE}/S3".encode(), ANY, SUSPEND)], NOW)
             anchor = tree.anchor if way == "proof" else node.keys.anchor
             zones = {PUMP: ENTERPRISE, f"{SECONDARY}.5/S1": SECONDARY, f"{TOP}.9/x": TOP}
             misses = []
@@ -77,6 +83,8 @@ def test_every_kind_of_answer(loop: str, way: str) -> None:
                     assert (await client.resolve(PUMP)).url == "https://example.cn/1"
                     assert (await client.resolve(f"{ENTERPRISE}/P2")).status is Status.WITHDRAWN
                     assert (await client.resolve(f"{ENTERPRISE}/absent")).status is Status.NOT_FOUND
+                    assert (await client.resolve(f"{ENTERPRISE}/S7")).url == "https://example.cn/S7"
+                    assert (await client.resolve(f"{ENTERPRISE}/S3")).status is Status.SUSPENDED
                     assert (await client.resolve(f"{TOP}.9/x")).status is Status.NOT_FOUND
                     names = [
                         *zones,

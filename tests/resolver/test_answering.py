@@ -12,7 +12,7 @@ from protocol.framing import MessageStream, decode_one, split
 from protocol.limits import ABSENT_TTL_SECONDS, MAX_DATA_BYTES, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES
 from protocol.messages import MAX_RID, Op, Response, encode_request, read_response, refusal
 from protocol.node import NodeFacts
-from protocol.records import Value, decode_body, encode_values
+from protocol.records import State, Value, decode_body, encode_values
 from protocol.runs import read_run, read_single
 from protocol.signatures import SigningKey
 from protocol.statements import Delegation
@@ -22,7 +22,7 @@ from registry.store.allotments import Stage
 from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
 from registry.store.system import DELEGATIONS, system_write
-from registry.store.writes import ANY, Write
+from registry.store.writes import ANY, SUSPEND, Write
 from resolver.answering import PARTS, Answerer
 from tests.registry.store.builders import allot
 from tests.resolver.servers import ADMIN_ONLY, NOW, ZONE, put
@@ -55,6 +55,8 @@ def _store() -> MemoryStore:
     put(store, "88.118.1/restricted", Value(2, "PRICE", b"12", permissions=int(ADMIN_ONLY)))
     put(store, "88.118.1/gone", Value(1, "URL", b"u"))
     store.apply([Write(b"88.118.1/gone", ANY, None)], NOW)
+    put(store, "88.118.1/held", Value(1, "URL", b"u"))
+    store.apply([Write(b"88.118.1/held", ANY, SUSPEND)], NOW)
     for identifier in BELOW_A_CUT[:2]:
         put(store, identifier.decode(), Value(1, "URL", b"u"))
     statement = Delegation(ZONE, "88.118.7", 1, NOW, NOW + 9, (SigningKey(bytes(32)).public,), ()).sign(
@@ -236,6 +238,9 @@ def test_what_becomes_of_an_identifier() -> None:
     assert decode_body(found.payload).values == (Value(1, "URL", b"x"),)
     assert ask(Op.RESOLVE, b"88.118.1/absent") == (5, Status.NOT_FOUND, ABSENT_TTL_SECONDS)
     assert ask(Op.RESOLVE, b"88.119/x") == (5, Status.NOT_RESPONSIBLE, None)
+    held = ask(Op.RESOLVE, b"88.118.1/held")
+    assert held.status == Status.SUSPENDED
+    assert decode_body(held.payload) == (2, State.SUSPENDED, NOW, ())  # type: ignore[arg-type]
     gone = ask(Op.RESOLVE, b"88.118.1/gone")
     assert gone.status == Status.WITHDRAWN
     assert rule_of(ask(Op.RESOLVE, b"88.118.1")) == "identifier.no-slash"

@@ -27,6 +27,7 @@ ASKED = {
     "ok": list(PRESENT),
     "not_found": ["88.118.1/absent", "88.118/absent"],
     "withdrawn": ["88.118.1/gone"],
+    "suspended": ["88.118.1/held"],
     "not_responsible": ["88.119/x"],
     "bad_identifier": ["no-slash", "88..118/x"],
 }

@@ -95,6 +95,7 @@ EARLIER_BODIES: Final = tuple(
 )
 """What it was before, the newest first."""
 WITHDRAWN_BODY: Final = encode_body(4, State.WITHDRAWN, NOW - 60, b"\x90")
+SUSPENDED_BODY: Final = encode_body(4, State.SUSPENDED, NOW - 60, b"\x90")
 
 
 class Exchanged(NamedTuple):

@@ -84,6 +84,7 @@ from tests.vectors.actors import (
     SIBLING,
     SINCE,
     STRANGER,
+    SUSPENDED_BODY,
     TOP,
     UNTIL,
     VALUES,
@@ -92,6 +93,7 @@ from tests.vectors.actors import (
     key,
 )
 from tests.vectors.questions import Question, failure
+from tests.vectors.series import series, series_questions
 
 HERE: Final = Path(__file__).parent
 
@@ -217,6 +219,7 @@ RECORDS: Final[tuple[tuple[str, int, State, int, tuple[Value, ...]], ...]] = (
     ("for whoever proves to be somebody", 1, State.ACTIVE, NOW, (Value(1, "URL", b"u", readers=("*",)),)),
     ("type and data in Chinese", 1, State.ACTIVE, NOW, (Value(2001, "型号", "离心泵".encode()),)),
     ("withdrawn", 4, State.WITHDRAWN, NOW - 60, ()),
+    ("suspended", 5, State.SUSPENDED, NOW - 60, ()),
 )  # fmt: skip
 
 PLAIN: Final = encode_values([Value(1, "URL", b"u")])
@@ -230,7 +233,7 @@ BAD_BODIES: Final[tuple[tuple[str, bytes], ...]] = (
     ("cut short", (b"\x94\x01\x00\x01" + PLAIN)[:-1]),
     ("version 0", b"\x94\x00\x00\x01" + PLAIN),
     ("a version below 0", b"\x94\xff\x00\x01" + PLAIN),
-    ("a third state", b"\x94\x01\x02\x01" + PLAIN),
+    ("a fourth state", b"\x94\x01\x03\x01" + PLAIN),
     ("a state that is true", b"\x94\x01\xc3\x01" + PLAIN),
     ("a time with a fraction", b"\x94\x01\x00\xcb\x3f\xf8" + bytes(6) + PLAIN),
     ("values as a map", b"\x94\x01\x00\x01\x80"),
@@ -359,6 +362,7 @@ def questions() -> list[Question]:
         ("hello without a version", "both", Op.HELLO, (), [("refused", *_said(Op.HELLO))]),
         ("resolve", "resolver", Op.RESOLVE, (IDENTIFIER,),
          [("found", 0, BODY), ("absent", *absent), ("withdrawn", int(Status.WITHDRAWN), WITHDRAWN_BODY),
+          ("suspended", int(Status.SUSPENDED), SUSPENDED_BODY),
           ("delegated", *referral)]),
         ("resolve, to keep the answer", "resolver", Op.RESOLVE, (IDENTIFIER, int(Ask.ALONE)), [("found", 0, BODY)]),
         ("resolve over UDP", "resolver", Op.RESOLVE, (IDENTIFIER, 0, padding),
@@ -434,6 +438,7 @@ def questions() -> list[Question]:
         *delegating.questions(),
         *relaying.questions(),
         *templating.questions(),
+        *series_questions(),
     ]  # fmt: skip
 
 
@@ -753,6 +758,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "merkle.json": merkle,
     "statements.json": statements,
     "receipt.json": receipt,
+    "series.json": series,
     "templates.json": templating.templates,
 }
 

@@ -4,5 +4,6 @@
 ``codec``   how a body is stored: compressed against a dictionary, tagged by its last byte
 ``reader``  reading, in any process
 ``feed``    the change feed: entries and cursors
+``series``  the series of a member, and what series count for
 ``writer``  the one writer
 """

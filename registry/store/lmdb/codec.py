@@ -8,7 +8,7 @@ last byte   before it
 0xE0–0xEF   a zstd frame and one byte; dictionary number = low half of the last byte · 256 + that byte
 0xFD        a stored body (one of the above) that follows a template: to be expanded (``registry.store.templates``)
 0xFE        a stored body (one of the above) that has values which not everybody may read
-0xFF        a stored body that was withdrawn
+0xFF        a stored body that is not shown: it was withdrawn, or is suspended
 =========== ======================================================================================
 
 The tag stands last because the decoder takes a frame with anything behind it: no slice, no copy. Opening a
@@ -24,8 +24,8 @@ from typing import Final, cast
 import zstandard
 
 from protocol.errors import RecordError, StoreError
-from protocol.kept import is_templated
-from protocol.records import public_body
+from protocol.kept import is_templated, read_data
+from protocol.records import State, are_public, public_body, split_body
 from registry.store.interface import DAMAGED
 
 MAX_DICTIONARY: Final = 0xFFF
@@ -85,10 +85,11 @@ class Codec:
         table += [self._open_long] * (TEMPLATED - _FIRST_LONG)
         table += [_templated, self._open_restricted, _withdrawn]
         self.public: Final = table
-        """By last byte: gives the body that anybody may see, None for a withdrawn one. Raises :class:`MustExpand`."""
+        """By last byte: gives the body that anybody may see, None for one that is not shown. Raises
+        :class:`MustExpand`."""
 
     def whole(self, stored: bytes) -> bytes:
-        """The whole body as it is kept, restricted values included, withdrawn or not."""
+        """The whole body as it is kept, restricted values included, shown or not."""
         while stored[-1] >= TEMPLATED:
             stored = stored[:-1]
         body = self.public[stored[-1]](stored)
@@ -167,12 +168,23 @@ def _decompress_with(dictionary: bytes) -> Opener:
 
 
 def kind_tag(values: bytes | None, restricted: bool) -> bytes:
-    """The tag of a body with these values, None for those of a withdrawn one; ``restricted`` as in a write."""
+    """The tag of a body with these values, None for one that is not shown; ``restricted`` as in a write."""
     if values is None:
         return WITHDRAWN_TAG
     if is_templated(values):
         return TEMPLATED_TAG
     return RESTRICTED_TAG if restricted else PUBLIC_TAG
+
+
+def kind_of(body: bytes) -> bytes:
+    """The tag of a body. Raises :class:`~protocol.errors.RecordError` where it is none."""
+    head = split_body(body)
+    if head.state is not State.ACTIVE:
+        return WITHDRAWN_TAG
+    if is_templated(head.values):
+        read_data(head.values)
+        return TEMPLATED_TAG
+    return kind_tag(head.values, not are_public(head.values))
 
 
 def damaged(identifier: bytes, error: Exception) -> StoreError:

@@ -11,26 +11,22 @@ from abc import abstractmethod
 from typing import Final
 
 from protocol.errors import StoreError
-from protocol.kept import is_templated, read_data
-from protocol.records import State, are_public, split_body
+from protocol.records import split_body
 from registry.store.feed import DIVERGED, GAP, NO_MARK, FeedPage, Part, Position, read_cursor
-from registry.store.lmdb.codec import WITHDRAWN, WITHDRAWN_TAG, kind_tag
+from registry.store.lmdb.codec import WITHDRAWN_TAG, kind_of
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, entry_at, keys_entry, prune_entries, range_entry
 from registry.store.lmdb.layout import NUMBER_BYTES, Meta, OpenRange, PrefixRow
 from registry.store.lmdb.searching import IndexingWork
+from registry.store.lmdb.series import SeriesWork
 
 ABANDONED_AT_ONCE: Final = 10_000
 """Records of an open range that one transaction takes away."""
 
 
-class CopyingWork(IndexingWork):
+class CopyingWork(SeriesWork, IndexingWork):
     """The half of a write transaction that takes over pages; ``writer`` has the other half."""
 
     _meta: Meta
-
-    @abstractmethod
-    def _new_row(self, prefix: bytes) -> PrefixRow:
-        """A prefix that the store did not have."""
 
     @abstractmethod
     def _choose_dictionary(self, row: PrefixRow, bodies: list[bytes]) -> None:
@@ -103,14 +99,14 @@ class CopyingWork(IndexingWork):
 
     def _copy_one(self, prefix: bytes, row: PrefixRow, key: bytes, body: bytes) -> None:
         before = self._txn.get(key)
-        kind = _kind(body)
+        kind = kind_of(body)
         if before is not None:
             there, given = split_body(self._codec.whole(before)), split_body(body)
             if self._meta.again and there.version > given.version:  # versions never go back but with their store
                 raise StoreError(DIVERGED, number=self._meta.next_change)
             if there.version < given.version:
                 self._keep(prefix, key, there.version, before, given.time)
-        row.active += (kind != WITHDRAWN_TAG) - (before is not None and before[-1] != WITHDRAWN)
+        self._recount(row, key, before, kind != WITHDRAWN_TAG)
         self._txn.put(key, self._codec.store(body, row.dictionary, kind))
 
     def _copy_range(self, part: Part, bounds: tuple[bytes, bytes], *, is_open: bool) -> None:
@@ -127,7 +123,8 @@ class CopyingWork(IndexingWork):
         bodies = [body for _, body in part.records if body is not None]
         if keys:
             # From where the last page ended, so that nothing can hide between two pages.
-            if not self._any_between(begun.last + b"\x00" if begun else first, keys[-1]):
+            start = begun.last + b"\x00" if begun else first
+            if not self._any_between(start, keys[-1]) and not self._series_between(row, start, keys[-1]):
                 self._load(row, keys, bodies)
             else:
                 fresh = False
@@ -144,7 +141,7 @@ class CopyingWork(IndexingWork):
         """Ascending records where none stand, against a dictionary of their own."""
         self._choose_dictionary(row, bodies)
         stored = self._codec.store_many(bodies, row.dictionary)
-        kinds = list(map(_kind, bodies))
+        kinds = list(map(kind_of, bodies))
         self._put_all(keys, [one + kind for one, kind in zip(stored, kinds, strict=True)])
         row.active += len(keys) - kinds.count(WITHDRAWN_TAG)
 
@@ -163,7 +160,7 @@ class CopyingWork(IndexingWork):
             for _ in range(ABANDONED_AT_ONCE):
                 if not more:
                     break
-                row.active -= records.value()[-1] != WITHDRAWN
+                self._recount(row, records.key(), records.value(), None)
                 row.changes -= 1
                 records.delete()
                 # Behind the last record there is nothing to stand on.
@@ -220,14 +217,3 @@ class CopyingWork(IndexingWork):
                 row = self._row(prefix)
                 found.append((first, records.key(), row.changes if row else 1))
         return found
-
-
-def _kind(body: bytes) -> bytes:
-    """The tag of a body. Raises :class:`~protocol.errors.RecordError`."""
-    head = split_body(body)
-    if head.state is State.WITHDRAWN:
-        return WITHDRAWN_TAG
-    if is_templated(head.values):
-        read_data(head.values)
-        return kind_tag(head.values, False)
-    return kind_tag(head.values, not are_public(head.values))

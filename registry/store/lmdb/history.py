@@ -15,6 +15,7 @@ from protocol.records import split_body
 from registry.store.history import Policy, find_policy, how_many
 from registry.store.lmdb.codec import Codec
 from registry.store.lmdb.layout import NUMBER_BYTES, PrefixRow, Tables
+from registry.store.series import SERIES
 from registry.store.system import is_system
 
 _END: Final = b"\x00"
@@ -47,6 +48,8 @@ class KeepingWork(ABC):
     def _keep(self, prefix: bytes, key: bytes, version: int, stored: bytes, now: int) -> None:
         """Keep the stored body that a record had until ``now``, and let go of those that its prefix's policy does not
         keep."""
+        if prefix == SERIES:
+            prefix = key[NUMBER_BYTES:].partition(b"/")[0]
         if is_system(prefix):
             return
         policy = self._policies.get(prefix)

@@ -8,19 +8,18 @@ noticing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import lmdb
 
-from protocol.errors import StoreError
-from protocol.identifiers import covers
 from protocol.records import Shown
 from protocol.referrals import Cut
+from protocol.series import Series
 from protocol.status import Status
 from registry.store.allotments import ALLOTMENTS, find_closure
-from registry.store.feed import BAD_CURSOR, FeedPage, Position, read_feed
+from registry.store.feed import FeedPage, Position, read_feed
 from registry.store.interface import ChangePage, Counts, Entry, Page, Standing, flat
 from registry.store.lmdb.cache import SHARDS, BodyCache
 from registry.store.lmdb.codec import TEMPLATED, UNREADABLE, Codec, MustExpand, damaged
@@ -39,7 +38,10 @@ from registry.store.lmdb.layout import (
 )
 from registry.store.lmdb.prefixes import MAX_KNOWN_SPELLINGS, OpenPrefixNumbers, PrefixNumbers
 from registry.store.lmdb.searching import index_begin, suffixes
+from registry.store.lmdb.series import SeriesIndex
+from registry.store.lmdb.walking import walk
 from registry.store.searching import has_data, suffix_behind
+from registry.store.series import SERIES, series_identifier, with_series
 from registry.store.system import DELEGATIONS, TEMPLATES, find_cut, is_system
 from registry.store.templates import Expanders
 
@@ -70,10 +72,13 @@ class LmdbReader:
         self._all_numbers = PrefixNumbers(self.number_of)
         self._prefixes: dict[bytes, bytes] = {}  # by number, with the slash
         self._expanders = Expanders(self.find)
-        # The rows of delegations and allotments as of which _numbers is right, the row of templates for _expanders, and
-        # the snapshot that had these.
+        self._series = SeriesIndex(self._tables, self.whole)
+        self._series_number: bytes | None = None
+        # The rows of delegations and allotments as of which _numbers is right, those of templates and of series for
+        # _expanders and _series, and the snapshot that had these.
         self._closing: tuple[bytes | None, ...] = (None, None)
         self._templates: bytes | None = None
+        self._series_row: bytes | None = None
         self._snapshot = -1
         self._cache = BodyCache(cache_bytes) if cache_bytes else None
         self._cached = CacheState()
@@ -85,17 +90,21 @@ class LmdbReader:
             keys = self._keys(identifiers)
             if self._cache is not None:
                 shards = self._cache.shards
-                bodies: list[bytes | None] = [shards[hash(key) & LAST_SHARD].get(key) for key in keys]
-                if None in bodies:
-                    self._read_missing(keys, bodies)
-                return bodies
+                known: list[bytes | None] = [shards[hash(key) & LAST_SHARD].get(key) for key in keys]
+                if None in known:
+                    self._read_missing(keys, known)
+                return known
             found = list(map(get, keys))
             try:
-                return [None if stored is None else openers[stored[-1]](stored) for stored in found]
+                bodies = [None if stored is None else openers[stored[-1]](stored) for stored in found]
             except MustExpand:  # for some of them more than their bytes is needed
-                return [stored and self._open(key, stored) for key, stored in zip(keys, found, strict=True)]
+                bodies = [stored and self._open(key, stored) for key, stored in zip(keys, found, strict=True)]
+            if self._series.any and not all(found):
+                self._series.fill(keys, found, bodies)
         except (lmdb.Error, *UNREADABLE):
             return [self.get(identifier) for identifier in identifiers]
+        else:
+            return bodies
 
     def get(self, identifier: bytes) -> bytes | None:
         prefix, _, suffix = identifier.partition(b"/")
@@ -108,7 +117,9 @@ class LmdbReader:
                     self._read_missing([key], bodies)
                 return bodies[0]
             stored = txn.get(key)
-            return None if stored is None else self._open(key, stored)
+            if stored is None:
+                return self._series.public(key) if self._series.any else None
+            return self._open(key, stored)
         except lmdb.BadValsizeError:  # longer than any that is stored
             return None
         except lmdb.Error:
@@ -123,7 +134,9 @@ class LmdbReader:
             txn = self._begun()
             key = self._all_numbers[prefix] + suffix
             stored = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
-        return None if stored is None else self.whole(identifier, stored)
+            if stored is None:
+                return self._series.whole(key) if self._series.any else None
+        return self.whole(identifier, stored)
 
     def search(self, prefix: str, item: int, data: bytes, cursor: bytes | None, limit: int) -> Page:
         after = suffix_behind(prefix, cursor)
@@ -141,12 +154,24 @@ class LmdbReader:
         return Page(entries, None)
 
     def history(self, identifier: bytes) -> list[bytes]:
-        current = self.find(identifier)
+        with engine_errors(self._path):
+            self._begun()
+            key = self.key_of(identifier)
+            members = self._series.members(key) if self._series.any and len(key) <= MAX_KEY_BYTES else None
+            own = self._own_history(identifier, key)
+            if members is None:
+                return own
+            name = series_identifier(members.series)
+            return with_series(own, members.series, self._own_history(name, self.key_of(name)), key[NUMBER_BYTES:])
+
+    def _own_history(self, identifier: bytes, key: bytes) -> list[bytes]:
+        """What a record has and had."""
+        txn = self._begun()
+        current = txn.get(key) if len(key) <= MAX_KEY_BYTES else None
         if current is None:
             return []
-        with engine_errors(self._path):
-            before = [stored for _, stored in earlier(self._begun(), self._tables, self.key_of(identifier))]
-        return [current, *(self.whole(identifier, stored) for stored in before)]
+        before = (stored for _, stored in earlier(txn, self._tables, key))
+        return [self.whole(identifier, stored) for stored in (current, *before)]
 
     def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
         return self._expanders.shown(identifier, body, shown)
@@ -162,6 +187,12 @@ class LmdbReader:
             return None
         return find_cut(self.find, prefix)
 
+    def in_the_way_of(self, series: Series) -> str | None:
+        with engine_errors(self._path):
+            self._begun()
+            number = self.number_of(series.prefix.encode())
+            return None if number is None else self._series.in_the_way_of(series, number)
+
     def closure(self, prefix: str) -> Status | None:
         self._begun()
         if self._closing[1] is None or prefix.encode() in self._numbers:
@@ -171,7 +202,7 @@ class LmdbReader:
     def scan(self, prefix: str, cursor: bytes | None, limit: int) -> Page:
         entries: list[Entry] = []
         with engine_errors(self._path):
-            for identifier, stored in self._walk(prefix, cursor):
+            for identifier, stored in walk(self._begun(), self._tables, prefix, cursor):
                 if len(entries) == limit:
                     return Page(entries, entries[-1].identifier)
                 entries.append(Entry(identifier, self.whole(identifier, stored)))
@@ -220,10 +251,13 @@ class LmdbReader:
         assert self._cache is not None
         get, openers, put = self._begun().get, self._codec.public, self._cache.put
         for at, body in enumerate(bodies):
-            if body is None and (stored := get(keys[at])) is not None:
-                tag = stored[-1]
-                body = openers[tag](stored) if tag != TEMPLATED else self._open(keys[at], stored)
-                bodies[at] = body
+            if body is None:
+                stored = get(keys[at])
+                if stored is not None:
+                    tag = stored[-1]
+                    body = bodies[at] = openers[tag](stored) if tag != TEMPLATED else self._open(keys[at], stored)
+                elif self._series.any:
+                    body = bodies[at] = self._series.public(keys[at])
                 if body is not None:
                     put(keys[at], body)
 
@@ -236,7 +270,7 @@ class LmdbReader:
         in_part = meta.open is not None
         tellable = not in_part and not self._cached.in_part and changes - since <= MAX_CAUGHT_UP
         changed = changed_keys(txn, self._tables, since, changes) if tellable else None
-        if changed is None:
+        if changed is None or any(map(self._series.is_replaced, changed)):
             cache.clear()
         else:
             for key in changed:
@@ -259,16 +293,23 @@ class LmdbReader:
             if snapshot != self._snapshot:
                 self._look_round(txn)
                 self._snapshot = snapshot
+            self._series.take(txn, self._series_number)
             return txn
 
     def _look_round(self, txn: lmdb.Transaction[bytes]) -> None:
         """Forget what is not right any more in a snapshot that is another than the last."""
-        if self._cache is not None:
-            self._catch_up(txn, self._cache)
         closing = tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in (DELEGATIONS, ALLOTMENTS))
         if closing != self._closing:
             self._closing = closing
             self._numbers.clear()
+        series = txn.get(SERIES, db=self._tables.prefixes)
+        if series != self._series_row:
+            self._series_row = series
+            self._series_number = decode_row(series).number.to_bytes(NUMBER_BYTES, "big") if series else None
+            self._series.forget()
+        self._series.take(txn, self._series_number)
+        if self._cache is not None:
+            self._catch_up(txn, self._cache)
         templates = txn.get(TEMPLATES, db=self._tables.prefixes)
         if templates != self._templates:
             if self._expanders.refresh() and self._cache is not None:
@@ -344,34 +385,3 @@ class LmdbReader:
             return self._codec.whole(stored)
         except UNREADABLE as error:
             raise damaged(identifier, error) from error
-
-    def _walk(self, prefix: str, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Identifiers and stored bodies of a prefix and those below it, from behind ``after`` on."""
-        after_prefix, slash, after_suffix = (after or b"").partition(b"/")
-        if after is not None and not slash:
-            raise StoreError(BAD_CURSOR)
-        txn = self._begun()
-        with txn.cursor(self._tables.prefixes) as rows:
-            for name, row in _prefixes_below(rows, prefix.encode(), after_prefix):
-                number = decode_row(row).number.to_bytes(NUMBER_BYTES, "big")
-                # The byte behind the suffix is the least key that comes after it.
-                start = number + after_suffix + b"\x00" if name == after_prefix else number
-                with txn.cursor(self._tables.records) as records:
-                    if not records.set_range(start[:MAX_KEY_BYTES]):
-                        continue
-                    for key, stored in records:
-                        if not key.startswith(number):
-                            break
-                        yield name + b"/" + key[NUMBER_BYTES:], stored
-
-
-def _prefixes_below(rows: lmdb.Cursor[bytes], prefix: bytes, least: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of a prefix and of those below it, in order of their names, from ``least`` on."""
-    if not rows.set_range(max(prefix, least)[:MAX_KEY_BYTES]):
-        return
-    zone = prefix.decode()
-    for name, row in rows:
-        if not name.startswith(prefix):
-            return
-        if covers(zone, name.decode()):
-            yield name, row

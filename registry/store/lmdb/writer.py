@@ -22,13 +22,21 @@ from protocol.errors import StoreError
 from protocol.kept import any_templated
 from protocol.records import Head, Shown, State, encode_body, split_body
 from protocol.referrals import Cut
+from protocol.series import Series
 from protocol.status import Status
-from registry.store.decide import decide
+from registry.store.decide import becomes_shown, decide
 from registry.store.feed import FeedPage, Position, draw_mark
 from registry.store.history import Policy
 from registry.store.interface import STORE_FAILED, ChangePage, Counts, Entry, Page, Standing
-from registry.store.lmdb.codec import MAX_DICTIONARY, UNREADABLE, Codec, damaged, kind_tag, make_compressor, train
+from registry.store.lmdb.codec import (
+    UNREADABLE,
+    Codec,
+    damaged,
+    kind_of,
+    kind_tag,
+)
 from registry.store.lmdb.copying import CopyingWork
+from registry.store.lmdb.dictionaries import DictionaryWork
 from registry.store.lmdb.feed import KEYS_AN_ENTRY, change_key, keys_entry, range_entry
 from registry.store.lmdb.layout import (
     FIRST_MAP_BYTES,
@@ -45,19 +53,9 @@ from registry.store.lmdb.layout import (
     open_tables,
 )
 from registry.store.lmdb.reader import LmdbReader
+from registry.store.lmdb.series import SeriesIndex
 from registry.store.searching import Indexed
-from registry.store.writes import Outcome, Write, ascend
-
-LEAST_SAMPLE: Final = 1_000
-"""Records in a bulk load before a dictionary is trained from them: fewer do not show what is common."""
-
-MOST_SAMPLE: Final = 1_000
-"""Records that a dictionary is trained from, within a factor of two: more took several times as long (100 ms for 5,000)
-and gained nothing on product records."""
-
-WORSE: Final = 1.5
-"""A dictionary has had its day when bodies come out this many times as large as when it was made. Numbers that count on
-make them a quarter larger sooner or later; a new dictionary for that would cost more than it saves."""
+from registry.store.writes import RESUME, SUSPEND, Outcome, Write, ascend
 
 ROOM_BYTES_A_WRITE: Final = 1_024
 """Address space set aside for one write of ordinary size, pages copied on the way included."""
@@ -129,6 +127,10 @@ class LmdbStore:
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
             return reader.cut(prefix)
+
+    def in_the_way_of(self, series: Series) -> str | None:
+        with self._snapshot() as reader:
+            return reader.in_the_way_of(series)
 
     def closure(self, prefix: str) -> Status | None:
         with self._snapshot() as reader:
@@ -233,7 +235,7 @@ class LmdbStore:
             return txn.get(number.to_bytes(2, "big"))
 
 
-class _Work(CopyingWork):
+class _Work(DictionaryWork, CopyingWork):
     """One write transaction: the rows it touched are written back at its end. ``mark`` is that of its changes."""
 
     def __init__(self, txn: lmdb.Transaction[bytes], store: LmdbStore) -> None:
@@ -244,6 +246,7 @@ class _Work(CopyingWork):
         raw = txn.get(META_KEY, db=self._tables.meta)
         self._meta = decode_meta(raw) if raw else Meta()
         self._rows: dict[bytes, PrefixRow] = {}
+        self._series_known = SeriesIndex(self._tables, lambda identifier, stored: self._codec.whole(stored))
         self._mark = draw_mark()
         self._policies: dict[bytes, Policy] = {}
         self._indexed = Indexed(self._find)
@@ -272,21 +275,27 @@ class _Work(CopyingWork):
         row = self._row(prefix)
         key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix if row else None
         stored = self._txn.get(key) if key else None
-        current = None if stored is None else self._head(write.identifier, stored)
+        current = self._member_head(key) if key and stored is None else None
+        if stored is not None:
+            current = self._head(write.identifier, stored)
         outcome, body = decide(write, current, now)
         if body is None:
             return outcome, None
+        refusal = self._refusal(write.identifier) if stored is None else None
+        if refusal is not None:
+            return Outcome(refusal, 0, changed=False), None
         if row is None or key is None:
             row = self._new_row(prefix)
             key = row.number.to_bytes(NUMBER_BYTES, "big") + suffix
-        withdrawn = write.values is None
-        was_active = current is not None and current.state is State.ACTIVE
-        row.active += (not withdrawn) - was_active
+        shown = becomes_shown(write, current)
+        self._recount(row, key, stored, shown)
         row.changes += 1
         if current is not None and stored is not None:
             self._keep(prefix, key, current.version, stored, now)
-        self._reindex(prefix, key, current, write.values)
-        self._txn.put(key, self._codec.store(body, row.dictionary, kind_tag(write.values, write.restricted)))
+        values = split_body(body).values if shown else None
+        self._reindex(prefix, key, current if stored is not None else None, values)
+        kind = kind_of(body) if write.values == RESUME else kind_tag(values, write.restricted)
+        self._txn.put(key, self._codec.store(body, row.dictionary, kind))
         return outcome, key
 
     def _head(self, identifier: bytes, stored: bytes) -> Head:
@@ -311,13 +320,13 @@ class _Work(CopyingWork):
     def _load_group(self, prefix: bytes, writes: Sequence[Write], now: int) -> list[Outcome]:
         """Load ascending writes of one prefix: by append where nothing lies between them, one by one otherwise."""
         identifiers, compares, values, restricted = zip(*writes, strict=True)
-        if None in values or any(set(compares)):
+        if None in values or any(set(compares)) or not {SUSPEND, RESUME}.isdisjoint(values):
             return self.apply(writes, now)
         row = self._row(prefix) or self._new_row(prefix)
         number = row.number.to_bytes(NUMBER_BYTES, "big")
         cut = len(prefix) + 1
         keys = [number + identifier[cut:] for identifier in identifiers]
-        if self._any_between(keys[0], keys[-1]):
+        if self._any_between(keys[0], keys[-1]) or self._series_between(row, keys[0], keys[-1]):
             return self.apply(writes, now)
         head = encode_body(1, State.ACTIVE, now, b"")
         bodies = [head + encoded for encoded in values]
@@ -342,30 +351,6 @@ class _Work(CopyingWork):
     def _any_between(self, first: bytes, last: bytes) -> bool:
         with self._txn.cursor() as records:
             return records.set_range(first) and records.key() <= last
-
-    # Dictionaries ---------------------------------------------------------------------------------
-
-    def _choose_dictionary(self, row: PrefixRow, bodies: list[bytes]) -> None:
-        """Give a prefix its first dictionary, or a new one when the one it has does not fit any more."""
-        if len(bodies) < LEAST_SAMPLE or self._meta.next_dictionary > MAX_DICTIONARY:
-            return
-        probe = bodies[:: max(1, len(bodies) // 200)]
-        if row.dictionary:
-            mean = _mean_size(self._codec.compressor(row.dictionary).compress, probe)
-            if mean <= WORSE * row.expected:
-                return
-            row.expected = mean  # not asked again at every load, should a new one be no better
-        trained = train(bodies[:: max(1, len(bodies) // MOST_SAMPLE)])
-        if trained is None:
-            return
-        mean = _mean_size(make_compressor(trained).compress, probe)
-        if row.dictionary and mean * WORSE > row.expected:
-            return
-        number = self._meta.next_dictionary
-        self._meta.next_dictionary += 1
-        self._txn.put(number.to_bytes(2, "big"), trained, db=self._tables.dictionaries)
-        self._codec.admit(number, trained)
-        row.dictionary, row.expected = number, mean
 
     # Prefixes and changes -------------------------------------------------------------------------
 
@@ -396,7 +381,3 @@ class _Work(CopyingWork):
         self._txn.put(change_key(self._meta.next_change), entry, db=self._tables.changes, append=True)
         self._meta.next_change += count
         self._meta.mark = mark
-
-
-def _mean_size(compress: Callable[[bytes], bytes], bodies: list[bytes]) -> float:
-    return sum(len(compress(body)) for body in bodies) / len(bodies)

@@ -50,6 +50,9 @@ class FakeRegistry:
         finally:
             self._under_way -= 1
 
+    async def write_series(self, writes: Sequence[Write]) -> list[tuple[Status, int, bool, object]]:
+        return [(*outcome, None) for outcome in await self.write(writes)]
+
     def _decide(self, write: Write) -> Outcome:
         there = self.records.get(write.identifier)
         assert write.values is not None

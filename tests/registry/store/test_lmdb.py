@@ -595,7 +595,7 @@ def test_a_page_begins_where_its_cursor_says(store: LmdbStore, monkeypatch: pyte
         looked_at.append(prefix)
         return protocol.identifiers.covers(zone, prefix)
 
-    monkeypatch.setattr("registry.store.lmdb.reader.covers", covers)
+    monkeypatch.setattr("registry.store.lmdb.walking.covers", covers)
     for cursor, found in ((b"88.497/x", [b"88.498/x", b"88.499/x"]), (b"88.499/x", []), (b"\xff/x", []), (b"87/x", 5)):
         looked_at.clear()
         page = store.scan("88", cursor, 5)

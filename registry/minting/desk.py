@@ -1,0 +1,216 @@
+"""What writers ask about rules, and for the next numbers. No sockets.
+
+Numbers are reserved at once in the memory of the one registry process and handed out when the store has them, in the
+order in which they were asked for; so clients that mint at the same time do not wait for each other, and none gets what
+another has. A write that fails leaves a gap. After a crash the store knows the last number that anybody can have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from protocol.errors import BiaoshiError, MessageError, Refused, Rule
+from protocol.identifiers import normal_prefix
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MINTED
+from protocol.members import Members, check_kept
+from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
+from protocol.records import Head, State, encode_body
+from protocol.series import Series
+from protocol.status import Status
+from registry.delegations import SystemBatch
+from registry.gate import Gate
+from registry.minting.kept import COUNTERS, KeptRule, read_rule, rule_identifier, rule_write
+from registry.minting.rules import MintRule, make_rule
+from registry.rights import DELEGATED
+from registry.store.callers.permissions import Operation
+from registry.store.interface import Store
+from registry.store.system import scan_below
+from registry.store.writes import ABSENT, ANY, Outcome, Write
+
+MAX_RULES: Final = 100
+"""Rules of one prefix: a new one is compared with all of them."""
+
+_PASSED_OVER: Final = 4 * MAX_MINTED
+"""Numbers that one request looks at: where more are registered already, it gives fewer than were asked for."""
+
+NO_RULE: Final = Rule(
+    "minting.no-rule",
+    Status.NOT_FOUND,
+    "'{prefix}' has no rule '{name}'; 'biaoshi rule set' makes it",
+    "前缀“{prefix}”没有规则“{name}”，请用 biaoshi rule set 创建",
+)
+USED: Final = Rule(
+    "minting.used",
+    Status.EXISTS,
+    "the rule '{name}' has minted already and stays as it is, so that nothing comes twice; make one of another name",
+    "规则“{name}”已发放过标识，为避免重复不能更改，请以其他名称新建规则",
+)
+MEETS: Final = Rule(
+    "minting.meets",
+    Status.EXISTS,
+    "this rule could mint what the rule '{other}' mints, too; have them differ in their fixed text",
+    "该规则可能与规则“{other}”发放相同的标识，请使用不同的固定文本",
+)
+TOO_MANY_RULES: Final = Rule(
+    "minting.too-many-rules",
+    Status.TOO_LARGE,
+    "'{prefix}' has {limit} rules already; more are not allowed",
+    "前缀“{prefix}”已有 {limit} 条规则，不能再增加",
+)
+EXHAUSTED: Final = Rule(
+    "minting.exhausted",
+    Status.NOT_FOUND,
+    "the rule '{name}' has given out its last number; make a further one",
+    "规则“{name}”的号码已用完，请新建规则",
+)
+CHANGED: Final = Rule(
+    "minting.changed",
+    Status.CONFLICT,
+    "the rule '{name}' was changed at the same time; send this again",
+    "规则“{name}”正在被修改，请重新发送",
+)
+
+
+class MintDesk:
+    """Minting on one connection, behind its ``gate``. ``clock`` gives seconds since 1970; ``reserved`` is shared by all
+    connections: by identifier of a rule the next number that nobody has asked for."""
+
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        clock: Callable[[], float],
+        reserved: dict[bytes, int],
+    ) -> None:
+        self._store = store
+        self._gate = gate
+        self._clock = clock
+        self._reserved = reserved
+        self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
+            Op.RULE: self._rule,
+            Op.RULES: self._rules,
+            Op.MINT: self._mint,
+        }
+
+    # Rules ----------------------------------------------------------------------------------------
+
+    def _rule(self, rid: int, arguments: tuple[object, ...]) -> bytes | SystemBatch:
+        match arguments:
+            case (bytes(raw), bytes(name), bytes(text), bytes(zone)):
+                rule = make_rule(self._prefix(raw), *(one.decode("utf-8", "replace") for one in (name, text, zone)))
+            case _:
+                reason = "expected [34, rid, prefix, name, rule, time zone]"
+                raise MessageError(BAD_ARGUMENTS, operation="rule", reason=reason)
+        kept = self._kept(rule.prefix, rule.name)
+        if kept is not None and kept.rule == rule:
+            return encode_response(rid, Status.OK, kept.version)
+        identifier = rule_identifier(rule.prefix, rule.name)
+        if kept is not None and (kept.following or identifier in self._reserved):
+            raise Refused(USED, USED.status, name=rule.name)
+        self._check_others(rule)
+
+        def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
+            if isinstance(result, BiaoshiError):
+                return encode_failure(rid, result)
+            if result[0].status is not Status.OK:
+                return encode_failure(rid, Refused(CHANGED, CHANGED.status, name=rule.name))
+            return encode_response(rid, Status.OK, result[0].version)
+
+        return SystemBatch([rule_write(rule, 0, kept.version if kept else ABSENT)], response)
+
+    def _check_others(self, rule: MintRule) -> None:
+        page = scan_below(self._store, COUNTERS, rule.prefix, None, MAX_LIST)
+        others = [kept.rule for entry in page.entries if (kept := read_rule(*entry)) is not None]
+        others = [one for one in others if one.prefix == rule.prefix and one.name != rule.name]
+        if len(others) >= MAX_RULES:
+            raise Refused(TOO_MANY_RULES, TOO_MANY_RULES.status, prefix=rule.prefix, limit=MAX_RULES)
+        meeting = next((one for one in others if one.may_meet(rule)), None)
+        if meeting is not None:
+            raise Refused(MEETS, MEETS.status, other=meeting.name)
+
+    def _rules(self, rid: int, arguments: tuple[object, ...]) -> bytes:
+        match arguments:
+            case (bytes(raw), (None | bytes()) as cursor, int(limit)) if (
+                0 < limit <= MAX_LIST and len(cursor or b"") <= MAX_CURSOR_BYTES
+            ):
+                prefix = self._prefix(raw)
+            case _:
+                reason = f"expected [35, rid, prefix, cursor or nil, limit up to {MAX_LIST}]"
+                raise MessageError(BAD_ARGUMENTS, operation="rules", reason=reason)
+        page = scan_below(self._store, COUNTERS, prefix, cursor, limit)
+        found = [kept for entry in page.entries if (kept := read_rule(*entry)) is not None]
+        items = [
+            (one.rule.prefix, one.rule.name, one.rule.text, one.rule.zone, one.following, self._left(one))
+            for one in found
+        ]
+        return encode_response(rid, Status.OK, [items, page.cursor])
+
+    # Numbers --------------------------------------------------------------------------------------
+
+    def _mint(self, rid: int, arguments: tuple[object, ...]) -> SystemBatch:
+        match arguments:
+            case (bytes(raw), bytes(name), int(count), (None | bytes()) as values) if 0 < count <= MAX_MINTED:
+                prefix, rule_name = self._prefix(raw), name.decode("utf-8", "replace")
+            case _:
+                reason = f"expected [36, rid, prefix, rule, count up to {MAX_MINTED}, values or nil]"
+                raise MessageError(BAD_ARGUMENTS, operation="mint", reason=reason)
+        kept = self._kept(prefix, rule_name)
+        if kept is None:
+            raise Refused(NO_RULE, NO_RULE.status, prefix=prefix, name=rule_name)
+        series = kept.rule.series(self._clock())
+        if values is not None:
+            check_kept(series, values)
+        identifier = rule_identifier(prefix, rule_name)
+        start = max(kept.following, self._reserved.get(identifier, 0))
+        places, following = self._free(series, start, count)
+        if not places and following >= series.count:
+            raise Refused(EXHAUSTED, EXHAUSTED.status, name=rule_name)
+        self._reserved[identifier] = following
+        minted = [f"{prefix}/".encode() + series.member(place) for place in places]
+        writes = [rule_write(kept.rule, following, ANY)]
+        if values is not None:
+            writes += _registrations(series, minted, values)
+
+        def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
+            if isinstance(result, BiaoshiError):
+                return encode_failure(rid, result)
+            given = minted
+            if values is not None:  # what somebody has registered by hand meanwhile is theirs
+                given = [one for one, outcome in zip(minted, result[1:], strict=True) if outcome.changed]
+            return encode_response(rid, Status.OK, [given, series.count - following])
+
+        return SystemBatch(writes, response)
+
+    def _free(self, series: Series, start: int, count: int) -> tuple[list[int], int]:
+        """Up to ``count`` places from ``start`` on that nobody has registered, and the place behind them."""
+        places: list[int] = []
+        place = start
+        while place < min(series.count, start + _PASSED_OVER) and len(places) < count:
+            if self._store.find(f"{series.prefix}/".encode() + series.member(place)) is None:
+                places.append(place)
+            place += 1
+        return places, place
+
+    def _left(self, kept: KeptRule) -> int:
+        return kept.rule.series(self._clock()).count - kept.following
+
+    def _kept(self, prefix: str, name: str) -> KeptRule | None:
+        identifier = rule_identifier(prefix, name)
+        return read_rule(identifier, self._store.find(identifier))
+
+    def _prefix(self, raw: bytes) -> str:
+        """A prefix in normal form below which the key may write, and which is served here."""
+        prefix = normal_prefix(raw).decode()
+        self._gate.require_open(Operation.RECORD_WRITE, prefix)
+        cut = self._store.cut(prefix)
+        if cut is not None:
+            raise Refused(DELEGATED, DELEGATED.status, prefix=prefix, child=cut.child)
+        return prefix
+
+
+def _registrations(series: Series, minted: list[bytes], values: bytes) -> list[Write]:
+    """Registrations of what was minted, with computed text filled in."""
+    members = Members(series, Head(1, State.ACTIVE, 0, values))
+    begin, cut = len(encode_body(1, State.ACTIVE, 0, b"")), len(series.prefix) + 1
+    return [Write(one, ABSENT, members.whole(one[cut:])[begin:]) for one in minted]
