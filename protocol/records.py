@@ -292,12 +292,8 @@ def in_public(value: Value) -> Value | None:
 def shown_body(body: bytes, shown: Shown) -> bytes:
     """The body with each value as ``shown`` gives it; those for which it gives None are left out without a trace."""
     record = decode_body(body)
-    return encode_body(record.version, record.state, record.time, encode_shown(record.values, shown))
-
-
-def encode_shown(values: Iterable[Value], shown: Shown) -> bytes:
-    """The bytes of the values of such a body."""
-    return _encode([without_defaults(one) for one in map(shown, values) if one is not None])
+    values = [without_defaults(one) for one in map(shown, record.values) if one is not None]
+    return encode_body(record.version, record.state, record.time, _encode(values))
 
 
 def public_body(body: bytes) -> bytes:

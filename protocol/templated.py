@@ -21,7 +21,7 @@ from protocol.errors import BiaoshiError, InvalidInput, RecordError, Rule
 from protocol.kept import Data, read_data
 from protocol.limits import MAX_RECORD_BYTES
 from protocol.patterns import compile_pattern
-from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, Shown, Value, encode_shown, encode_values
+from protocol.records import MALFORMED, NO_VALUES, TOO_LARGE, Value, encode_values
 from protocol.status import Status
 from protocol.templates import Item, Problems, Template, compile_computed, most_added
 
@@ -227,13 +227,13 @@ class Expander:
         parts[0] = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
         return b"".join(parts)
 
-    def shown(self, data: Data, identifier: bytes, shown: Shown) -> bytes:
-        """The same, with each value as ``shown`` gives it, those that are not for everybody included."""
+    def all_values(self, data: Data, identifier: bytes) -> bytes:
+        """The same with those that are not for everybody."""
         prefix, _, suffix = identifier.partition(b"/")
         found = dict(data)
         found |= {index: text.fill(identifier, prefix, suffix) for index, text in self._all_computed}
         values = [replace(self._values[index], data=found[index]) for index in sorted(found) if index in self._values]
-        return encode_shown(values, shown)
+        return encode_values(values)
 
     @cached_property
     def _values(self) -> dict[int, Value]:

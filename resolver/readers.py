@@ -13,7 +13,7 @@ from typing import Final
 from protocol.errors import IdentifierError, Refused, Rule
 from protocol.identifiers import normal
 from protocol.node import NodeFacts
-from protocol.records import Shown, State, split_body
+from protocol.records import State, shown_body, split_body
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.store.callers.configured import configured
@@ -103,6 +103,7 @@ class ReadersView:
         self._find_caller = find
         self.find, self.search, self.scan, self.counts = reader.find, reader.search, reader.scan, reader.counts
         self.cut, self.closure, self.standing, self.marks = reader.cut, reader.closure, reader.standing, reader.marks
+        self.expanded = reader.expanded
         self.feed, self.changes, self.in_the_way_of = reader.feed, reader.changes, reader.in_the_way_of
         self.rest, self.close = reader.rest, reader.close
 
@@ -117,8 +118,8 @@ class ReadersView:
         self._caller()
         return self._reader.history(identifier)
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
-        return self._reader.shown(identifier, body, shown or self._shown(self._caller(), identifier))
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._shown(self._caller(), identifier, body)
 
     def _caller(self) -> Caller:
         caller = self._find_caller()
@@ -137,8 +138,9 @@ class ReadersView:
         prefix = wanted.partition(b"/")[0].decode()
         if self.closure(prefix) is not None or self.cut(prefix) is not None:
             return None
-        return self._reader.shown(wanted, body, self._shown(caller, wanted))
+        return self._shown(caller, wanted, body)
 
-    def _shown(self, caller: Caller, identifier: bytes) -> Shown:
+    def _shown(self, caller: Caller, identifier: bytes, body: bytes) -> bytes:
         prefix = identifier.partition(b"/")[0].decode()
-        return shown_to(caller, prefix, int(self._readers.clock()), self._readers.callers.is_in)
+        shown = shown_to(caller, prefix, int(self._readers.clock()), self._readers.callers.is_in)
+        return shown_body(self.expanded(identifier, body), shown)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from protocol.errors import Rule
-from protocol.records import Shown
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
@@ -124,10 +123,13 @@ class Reader(Protocol):
         (``history``), the newest first."""
         ...
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
-        """What anybody may see of an active body that is or was kept under an identifier in normal form; with ``shown``
-        each value as that shows it. Raises :class:`~protocol.errors.StoreError` where the template that it follows is
-        not there."""
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        """What anybody may see of an active body that is or was kept under an identifier in normal form. Raises
+        :class:`~protocol.errors.StoreError` where the template that it follows is not there."""
+        ...
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        """The same with the values that are not for everybody."""
         ...
 
     def marks(self, prefixes: Sequence[bytes]) -> object:

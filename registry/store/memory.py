@@ -10,7 +10,7 @@ from protocol.errors import IdentifierError, StoreError
 from protocol.identifiers import covers, normal
 from protocol.kept import decode_kept
 from protocol.members import Members
-from protocol.records import Shown, State, split_body
+from protocol.records import State, split_body
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
@@ -111,8 +111,11 @@ class MemoryStore:
         body = self._bodies.get(identifier)
         return [] if body is None else [body, *self._earlier.get(identifier, ())]
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
-        return self._expanders.shown(identifier, body, shown)
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.expanded(identifier, body)
 
     def marks(self, prefixes: Sequence[bytes]) -> object:
         return self._feed.head

@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol.errors import Rule, StoreError
 from protocol.kept import is_templated
-from protocol.records import Shown, in_public, shown_body, split_body
+from protocol.records import public_body, split_body
 from protocol.status import Status
 from protocol.templated import Expander, split_templated
 from protocol.templates import Template, encode_template, read_template
@@ -65,15 +65,17 @@ class Expanders:
         _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
         return head + expander.values(data, identifier)
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
-        """The same for values of either form; with ``shown`` as that shows each value."""
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        """The same for values of either form."""
+        return self.answered(identifier, body) if is_templated(split_body(body).values) else public_body(body)
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        """The same with the values that are not for everybody."""
         if not is_templated(split_body(body).values):
-            return shown_body(body, shown or in_public)
-        if shown is None:
-            return self.answered(identifier, body)
+            return body
         head, template, data = split_templated(body)
         _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
-        return head + expander.shown(data, identifier, shown)
+        return head + expander.all_values(data, identifier)
 
     def refresh(self) -> bool:
         """Forget the templates whose records are not as they were, or cannot be read any more; whether there are

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 import lmdb
 
-from protocol.records import Shown
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
@@ -173,8 +172,11 @@ class LmdbReader:
         before = (stored for _, stored in earlier(txn, self._tables, key))
         return [self.whole(identifier, stored) for stored in (current, *before)]
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
-        return self._expanders.shown(identifier, body, shown)
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.shown(identifier, body)
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.expanded(identifier, body)
 
     def marks(self, prefixes: Sequence[bytes]) -> object:
         with engine_errors(self._path):

@@ -20,7 +20,7 @@ import lmdb
 
 from protocol.errors import StoreError
 from protocol.kept import any_templated
-from protocol.records import Head, Shown, State, encode_body, split_body
+from protocol.records import Head, State, encode_body, split_body
 from protocol.referrals import Cut
 from protocol.series import Series
 from protocol.status import Status
@@ -116,9 +116,13 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.history(identifier)
 
-    def shown(self, identifier: bytes, body: bytes, shown: Shown | None = None) -> bytes:
+    def shown(self, identifier: bytes, body: bytes) -> bytes:
         with self._snapshot() as reader:
-            return reader.shown(identifier, body, shown)
+            return reader.shown(identifier, body)
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        with self._snapshot() as reader:
+            return reader.expanded(identifier, body)
 
     def marks(self, prefixes: Sequence[bytes]) -> object:
         with self._snapshot() as reader:
