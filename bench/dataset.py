@@ -243,9 +243,9 @@ _UNIFORM_BASE: Final = 10**13
 """Added before formatting, so that ``str`` gives the leading zeros: twice as fast as ``%013d``."""
 
 
-def uniform_identifier(number: int) -> str:
+def uniform_identifier(number: int, prefix: str = "88.118.32001") -> str:
     """The uniform identifier with this number, 0 to 10**13 - 1: ``88.118.32001/P`` and 13 digits."""
-    return f"{_UNIFORM_PREFIX}{number:013d}"
+    return f"{prefix}/P{number:013d}"
 
 
 def uniform_row(number: int) -> UniformRow:

@@ -76,14 +76,14 @@ class Tally:
     retries: int = 0
 
 
-def plan(mode: str, records: int, many: int, seed: int) -> Plan:
+def plan(mode: str, records: int, many: int, seed: int, prefix: str = "88.118.32001") -> Plan:
     """Encode the requests of a mode: tcp, udp or many."""
     draw = random.Random(seed)
     each = many if mode == "many" else 1
     wires: list[bytes] = []
     for _ in range(POOL // each):
         rid = draw.getrandbits(63) | 1 << 63
-        identifiers = [uniform_identifier(draw.randrange(records)).encode() for _ in range(each)]
+        identifiers = [uniform_identifier(draw.randrange(records), prefix).encode() for _ in range(each)]
         if mode == "many":
             wires.append(encode_request(Op.RESOLVE_MANY, rid, identifiers))
         elif mode == "udp":
@@ -362,6 +362,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--prefix", default="88.118.32001", help="of the identifiers")
     parser.add_argument("--many", type=int, default=100, help="identifiers in one resolve-many")
     parser.add_argument("--unsealed", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
@@ -370,7 +371,7 @@ def main() -> None:
         parser.error("only a node on loopback is a target")
     checker = Checker(TrustAnchor.parse(*read_anchor(options.anchor)), not options.unsealed)
     checker.learn(options.host, options.port)
-    asked = plan(options.mode, options.records, options.many, options.seed)
+    asked = plan(options.mode, options.records, options.many, options.seed, options.prefix)
     run: Any = run_datagrams if options.mode == "udp" else run_streams
     tally, elapsed = run(
         options.host,

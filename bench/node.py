@@ -79,10 +79,7 @@ class Node:
 
     def load(self, file: Path) -> None:
         """Import a file, quietly."""
-        subprocess.run(
-            biaoshi("import", str(file), "--node", str(self.directory)),
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        run(biaoshi("import", str(file), "--node", str(self.directory)))
 
     def status(self) -> dict[str, Any]:
         """What the node says of itself."""
@@ -90,6 +87,13 @@ class Node:
         arguments = biaoshi("status", "--json", "--node", str(self.directory))
         shown: dict[str, Any] = json.loads(subprocess.run(arguments, check=True, capture_output=True).stdout)
         return shown
+
+
+def run(command: Sequence[str]) -> None:
+    """Run a command, quietly. Raises :class:`BenchFailed`."""
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    if result.returncode:
+        raise BenchFailed(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
 
 
 def pinned(core: str | None, command: Sequence[str]) -> list[str]:

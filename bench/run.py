@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import following, province, recursion, redis_peer
+from bench import following, kinds, province, recursion, redis_peer
 from bench.dataset import write_uniform_csv
 from bench.environment import describe, fsync_ms, steal_seconds
 from bench.node import SERVER_CORE, BenchFailed, Node, biaoshi, generate
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
     parser.add_argument(
-        "--only", choices=["lookups", "recursion", "province", "following", "import"], help="one part only"
+        "--only", choices=["lookups", "kinds", "recursion", "province", "following", "import"], help="one part only"
     )
     options = parser.parse_args()
     sizes = QUICK if options.quick else FULL
@@ -71,6 +71,9 @@ def main() -> None:
         if options.only in (None, "province"):
             _say("a province of many nodes")
             figures += province.measure_province(work, province.QUICK if options.quick else province.FULL)
+        if options.only in (None, "kinds"):
+            _say("records, templates and series")
+            figures += kinds.measure_kinds(work, kinds.QUICK if options.quick else kinds.FULL)
         if options.only in (None, "following"):
             _say("a follower that copies a zone")
             figures += following.measure_following(work, following.QUICK if options.quick else following.FULL)

@@ -14,11 +14,23 @@ from typing import Final
 import msgspec
 
 from protocol.computed import ComputedText, Field, quoted
-from protocol.records import NO_VALUES_BYTES, Head, State, Value, check_values, encode_body, without_defaults
+from protocol.kept import Data
+from protocol.records import (
+    NO_VALUES_BYTES,
+    Head,
+    State,
+    Value,
+    check_values,
+    decode_body,
+    encode_body,
+    encode_values,
+    without_defaults,
+)
 from protocol.series import Series
+from protocol.templates import Template
 
 URL: Final = "URL"
-"""Type of the values whose computed text is an address."""
+"""Type of the values whose computed text is an address in any case; other text is one where it begins like one."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -83,6 +95,28 @@ def check_kept(series: Series, values: bytes) -> list[Value]:
     return kept
 
 
+def lay_out(template: Template, data: Data) -> bytes:
+    """The encoded values that a series keeps whose members follow a template: types, times and rights are the
+    template's, its computed text and the data stay to be filled in. Raises :class:`~protocol.errors.RecordError`."""
+    given = dict(data)
+    values = [
+        msgspec.structs.replace(
+            item.value, data=item.computed.encode() if item.computed else given[item.index], readers=item.readers
+        )
+        for item in template.items
+        if item.computed or item.index in given
+    ]
+    return encode_values(values)
+
+
+def first_member(series: Series, data: Data) -> list[tuple[int, bytes]]:
+    """What the data of a series come to for its first member, to be held against a template. Raises
+    :class:`~protocol.errors.RecordError`."""
+    values = [Value(index, "DATA", one) for index, one in data]
+    whole = Members(series, Head(1, State.ACTIVE, 0, encode_values(values))).whole(series.member(0))
+    return [(value.index, value.data) for value in decode_body(whole).values]
+
+
 def _body(series: Series, begin: bytes, values: list[Value]) -> list[Part]:
     parts: list[Part] = [begin, _encode([()] * len(values))[: _head_length(len(values))] if values else NO_VALUES_BYTES]
     for value in values:
@@ -108,11 +142,15 @@ def _data(series: Series, value: Value) -> list[Part]:
         text = value.data.decode()
     except UnicodeDecodeError:
         return [value.data]
-    url = value.type == URL
+    url = _is_address(value.type, text)
     parts: list[Part] = []
     for piece in ComputedText(text, series=True, url=url).pieces:
         parts += [piece] if isinstance(piece, bytes) else _field(series, piece, url)
     return parts
+
+
+def _is_address(type_: str, text: str) -> bool:
+    return type_ == URL or "://" in text.partition("{")[0]
 
 
 def _field(series: Series, field: Field, url: bool) -> list[Part]:

@@ -114,7 +114,7 @@ class Session:
         }
         self._operations |= TemplateDesk(store, self._checkers, self._gate).operations
         if period is not None:
-            self._operations |= SeriesDesk(store, self._gate).operations
+            self._operations |= SeriesDesk(store, self._checkers, self._gate).operations
             minting = MintDesk(store, self._gate, time.time, {} if reserved is None else reserved)
             self._operations |= minting.operations
             self._operations |= Desk(store, facts.zone, self._may_read_statistics, time.time, period).operations

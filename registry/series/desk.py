@@ -7,8 +7,9 @@ from typing import Final
 
 from protocol.errors import BiaoshiError, IdentifierError, MessageError, Refused, Rule
 from protocol.identifiers import NOT_TEXT, normal_prefix
+from protocol.kept import encode_data, is_templated, read_data
 from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES, MAX_SERIES_WRITES
-from protocol.members import check_kept
+from protocol.members import check_kept, first_member, lay_out
 from protocol.messages import BAD_ARGUMENTS, TOO_MANY, Op, encode_failure, encode_response, failure_payload
 from protocol.series import Series, parse_series
 from protocol.status import Status
@@ -19,7 +20,9 @@ from registry.rights import DELEGATED
 from registry.store.callers.permissions import Operation
 from registry.store.interface import Store
 from registry.store.series import MAX_SHAPES, list_series, series_identifier, series_of
+from registry.store.templates import stored_template, template_identifier
 from registry.store.writes import RESUME, SUSPEND, Outcome, Write
+from registry.templates.checking import Checkers
 
 STANDS: Final = Rule(
     "series.stands-in-the-way",
@@ -39,8 +42,9 @@ TOO_MANY_SHAPES: Final = Rule(
 class SeriesDesk:
     """Series on one connection, behind its ``gate``."""
 
-    def __init__(self, store: Store, gate: Gate) -> None:
+    def __init__(self, store: Store, checkers: Checkers, gate: Gate) -> None:
         self._store = store
+        self._checkers = checkers
         self._gate = gate
         self.operations: dict[int, Callable[[int, tuple[object, ...]], bytes | SystemBatch]] = {
             Op.SERIES: self._write,
@@ -82,9 +86,19 @@ class SeriesDesk:
             cut = self._store.cut(series.prefix)
             if cut is not None:
                 raise Refused(DELEGATED, DELEGATED.status, prefix=series.prefix, child=cut.child)
+            if is_templated(values):
+                values = self._follow(series, values)
             if values not in (SUSPEND, RESUME):
                 check_kept(series, values)
         return Write(series_identifier(series), compare, values)
+
+    def _follow(self, series: Series, values: bytes) -> bytes:
+        """The values that a series keeps whose members follow a template, held against it."""
+        version, data = read_data(values)
+        self._checkers.check(series.prefix, encode_data(version, first_member(series, data) if data else ()))
+        _, template = stored_template(self._store.find(template_identifier(series.prefix, version)))
+        assert template is not None  # they were held against it
+        return lay_out(template, data)
 
     def _answered(self, write: Write, outcome: Outcome) -> object:
         """An item of the answer; where a series was refused, what stands in its way."""

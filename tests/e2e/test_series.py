@@ -51,6 +51,24 @@ def test_life_of_a_series(node: Node) -> None:
     assert [one["status"] for one in node.run("resolve", "--json", names[0], names[3]).lines()] == ["ok", "withdrawn"]
 
 
+def test_a_series_follows_a_template(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text(
+        'prefix = "88.118.66"\nname = "pump"\n[[items]]\nindex = 2000\nname = "MODEL"\nmax_length = 6\n'
+        '[[items]]\nindex = 2001\nname = "PAGE"\ntype = "url"\ncomputed = "https://example.com/{suffix}"\n',
+        "utf-8",
+    )
+    assert node.run("template", "put", tmp_path / "t.toml").code == 0
+    made = node.run("register", "88.118.66/T-{001..999}", "--template", 1, "-v", "MODEL=A456")
+    assert made.code == 0, made.err
+    [answer] = node.run("resolve", "--json", "88.118.66/T-042").lines()
+    assert [(value["type"], value["data"]) for value in answer["values"]] == [
+        ("MODEL", "A456"), ("PAGE", "https://example.com/T-042"),
+    ]  # fmt: skip
+    refused = node.run("register", "88.118.66/U-{001..999}", "--template", 1, "-v", "MODEL=A456-4-long")
+    assert refused.code == Exit.BAD_INPUT
+    assert "MODEL" in refused.err
+
+
 def test_series_that_meet_something_name_it(node: Node) -> None:
     assert node.run("register", "88.118.62/A-{00..99}", "-v", "NAME=a").code == 0
     refused = node.run("register", "88.118.62/A-{50..60;hex}", "-v", "NAME=b")

@@ -97,7 +97,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=numbers, prefix=prefixes)
     def allot(self, number: int, prefix: str) -> None:
         free = not self.near(prefix, self.stages) and not self.near(prefix, self.delegated)
-        fits = self.enterprises.get(number) == "approved" and free
+        fits = self.enterprises.get(number) == "approved" and len(self.owned[number]) < 16 and free
         ask = lambda: self.house.enterprises.allot(ADMINISTRATOR, code(number), Allot(prefix), NOW)  # noqa: E731
         if self.attempt(ask, fits, entries=2):
             self.stages[prefix] = "allotted"

@@ -9,18 +9,22 @@ import pytest
 
 from protocol.errors import InvalidInput, Refused, Rule
 from protocol.framing import split
+from protocol.kept import encode_data
 from protocol.limits import MAX_SERIES_WRITES
 from protocol.messages import Op, encode_request, read_response, refusal
-from protocol.records import Permission, Value, encode_values
+from protocol.records import Permission, Value, decode_body, encode_values
 from protocol.series import NO_PATTERN, parse_series
 from protocol.status import Status
+from protocol.templates import Item, Template
 from registry.delegations import SystemBatch
 from registry.intake import read_writes
 from registry.rights import DELEGATED, NOT_AUTHENTICATED, OTHER_PREFIX
 from registry.series.desk import STANDS, TOO_MANY_SHAPES, SeriesDesk
 from registry.store.memory import MemoryStore
 from registry.store.series import MAX_SHAPES
+from registry.store.templates import template_write
 from registry.store.writes import RESUME, SUSPEND, Write
+from registry.templates.checking import Checkers
 from resolver.answering import Answerer
 from tests.registry.gates import open_gate
 from tests.registry.store.builders import delegate, put, values, withdraw
@@ -45,7 +49,7 @@ def store() -> MemoryStore:
 
 def answer(store: MemoryStore, op: Op, *arguments: object, prefixes: tuple[str, ...] = PREFIXES) -> bytes:
     """The response, its writes carried out."""
-    given = SeriesDesk(store, open_gate(*prefixes)).operations[op](RID, arguments)
+    given = SeriesDesk(store, Checkers(store.find), open_gate(*prefixes)).operations[op](RID, arguments)
     return given.response(store.apply(given.writes, TIME)) if isinstance(given, SystemBatch) else given
 
 
@@ -146,3 +150,27 @@ def test_a_list_shows_active_series(store: MemoryStore) -> None:
     raw = Answerer(store, FACTS).one((int(Op.LIST), RID, b"88.118.32001", None, 10))
     assert payload(raw) == (((b"88.118.32001/x{0..9}", 10), b"88.118.32001/z"), None)
     assert parse_series("88.118.32001/x{0..9}").count == 10
+
+
+def test_members_follow_a_template(store: MemoryStore) -> None:
+    items = (
+        Item(index=2000, name="NAME", ttl=60, max_length=12),
+        Item(index=2001, name="PAGE", type="url", computed="https://example.com/{suffix}"),
+        Item(index=2002, name="COST", permissions=int(Permission.ADMIN_READ)),
+    )
+    store.apply([template_write(Template("88.118.32001", 1, "pump", "C34", items), 0)], TIME)
+    pattern = b"88.118.32001/T {1..9}"
+    data = [(2000, "泵 {counter}".encode()), (2002, b"9.5")]
+    [made] = payload(answer(store, Op.SERIES, ((pattern, 0, encode_data(1, data)),)))
+    assert made == (0, 1, True)
+    [again] = payload(answer(store, Op.SERIES, ((pattern, 0, encode_data(1, data)),)))
+    assert again == (0, 1, False)
+    shown = decode_body(store.get(b"88.118.32001/T 7") or b"")
+    assert [(value.type, value.text, value.ttl) for value in shown.values] == [
+        ("NAME", "泵 7", 60), ("PAGE", "https://example.com/T%207", 86_400),
+    ]  # fmt: skip
+    for wrong in ([(2000, b"much too long {counter}")], [(2009, b"x")], [(2000, b"{suffix}{what}")]):
+        [refused] = payload(answer(store, Op.SERIES, ((b"88.118.32001/W{1..9}", 0, encode_data(1, wrong)),)))
+        assert refused[0] == Status.BAD_RECORD, wrong
+    [refused] = payload(answer(store, Op.SERIES, ((b"88.118.32001/W{1..9}", 0, encode_data(2, data)),)))
+    assert refusal(refused[0], refused[1]).rule.name == "template.no-such"
