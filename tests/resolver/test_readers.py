@@ -24,6 +24,7 @@ from registry.store.writes import ANY, SUSPEND, Write
 from resolver.readers import Readers
 from tests.registry.house import ADMINISTRATOR, NOW, WHY, ZONE, ZONE_KEY, code
 from tests.registry.store.builders import delegate
+from tests.registry.store.test_copying import take
 from tests.resolver.readers_house import (
     FACTS,
     IDENTITIES,
@@ -281,6 +282,29 @@ def test_a_key_of_the_zone_that_is_replaced(setting: Setting) -> None:
     setting.readers.take_up([SigningKey(b"y" * 32).public])
     assert asks(door)[0].status == Status.NOT_AUTHENTICATED
     assert setting.door("writer's key") is not None
+
+
+def test_a_copy_proves_readers_by_what_it_has_followed(tmp_path: Path) -> None:
+    """Identities of the zone, and none of the keys that a configuration names."""
+    source, copy = MemoryStore(), LmdbStore(tmp_path / "copy")
+    house = ReadersHouse(source)
+    take(source, copy)
+    readers = Readers(copy, FACTS, {}, (), clock=lambda: NOW)
+    for kind in READS:
+        door = Door(readers, copy)
+        if kind in ("key of the zone", "writer's key", "another writer's key"):
+            assert rule_of(door.prove(house.keys[kind])) == "reading.not-proven"
+            continue
+        door.enter(house, kind)
+        for identifier in RECORDS.values():
+            assert seen(body_of(door.ask(Op.RESOLVE, identifier.encode()).payload)) == READS[kind]
+    door = Door(readers, copy)
+    door.enter(house, "identity that is named")
+    revoke_key(house)
+    assert asks(door)[0].status == Status.OK, "the copy does not know yet"
+    take(source, copy)
+    assert asks(door)[0].status == Status.NOT_AUTHENTICATED
+    copy.close()
 
 
 # Who proves nothing ----------------------------------------------------------------------------------
