@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from protocol.address import Address
+from protocol.answers import Answer
 from protocol.challenges import reading_challenge
 from protocol.errors import InvalidInput, NotVerified, Refused
 from protocol.exchange import Reply
@@ -285,9 +286,14 @@ def test_where_a_key_is_unknown_there_is_no_answer() -> None:
             above, name = tree.zones[SECONDARY], f"{ENTERPRISE}/P5"
             async with Client(above.server.address, anchor=tree.anchor, key=above.keys.key) as client:
                 assert (await client.resolve(f"{SECONDARY}.5/S1")).found
-                for ask in (client.resolve(name), client.receipt(name)):
+                many = _all(client, [f"{SECONDARY}.5/S1", name])
+                for ask in (client.resolve(name), client.receipt(name), many, client.resolve_as_of(name, 9)):
                     with pytest.raises(Refused) as caught:
                         await ask
                     assert caught.value.rule is NOT_PROVEN
 
     run(main())
+
+
+async def _all(client: Client, names: list[str]) -> list[Answer]:
+    return [one async for one in client.resolve_many(names)]
