@@ -5,11 +5,11 @@ Whoever may not read is told one and the same, be the key unknown, the signature
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from functools import partial
 from typing import Final
 
+from protocol.address import is_loopback
 from protocol.challenges import CHALLENGE_BYTES, reading_challenge
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response, read_request
@@ -92,7 +92,7 @@ class Authentication:
                 pass
             case _:
                 raise MessageError(BAD_ARGUMENTS, operation="token", reason="expected [11, rid, token]")
-        if not self._readers.tokens_in_clear and not ipaddress.ip_address(self._peer).is_loopback:
+        if not self._readers.tokens_in_clear and not is_loopback(self._peer):
             raise Refused(IN_CLEAR, IN_CLEAR.status, address=self._peer)
         digest = token_digest(secret.decode("utf-8", "replace"))
         if digest is None:

@@ -347,7 +347,8 @@ class Connection(asyncio.Protocol):
     def _authenticate(self, readers: Readers, message: object) -> bytes:
         """Have the other end prove who it is; whatever is asked from then on is answered to it."""
         if self._authentication is None:
-            self._authentication = Authentication(readers, self._transport.get_extra_info("peername")[0])
+            peer = self._transport.get_extra_info("peername")  # None where it was gone as soon as it had come
+            self._authentication = Authentication(readers, peer[0] if peer else "")
         response = self._authentication.answer(message, self._all.turn.key.public)
         self._answerer = self._authentication.answerer or self._all.answerer
         return response

@@ -67,8 +67,9 @@ class StreamConnection(asyncio.Protocol):
 
     @property
     def peer(self) -> str:
-        """The address at the other end."""
-        return str(self._transport.get_extra_info("peername")[0])
+        """The IP address at the other end; empty where there is nobody any more."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
 
     @property
     def chain(self) -> Chain | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from protocol.address import is_loopback
 from protocol.challenges import reading_challenge
 from protocol.errors import InvalidInput, MessageError, Refused, Rule
 from protocol.exchange import Reply, UnprovenReply
@@ -76,7 +76,7 @@ class TokenCredential:
     travels: bool = False
 
     async def prove(self, connection: StreamConnection) -> str:
-        if not self.in_clear and not ipaddress.ip_address(connection.peer).is_loopback:
+        if not self.in_clear and not is_loopback(connection.peer):
             raise Refused(IN_CLEAR, IN_CLEAR.status, server=str(connection.server))
         _require_ok(await connection.ask(Op.CHAIN))
         return _name(await connection.ask(Op.TOKEN, self.secret.encode()))

@@ -385,7 +385,8 @@ def test_wrong_proofs_have_to_wait_and_right_ones_do_not(setting: Setting) -> No
 @pytest.mark.parametrize(
     ("peer", "in_clear", "taken"),
     [
-        ("127.0.0.1", False, True), ("127.8.9.1", False, True), ("::1", False, True), ("10.0.0.7", False, False),
+        ("127.0.0.1", False, True), ("127.8.9.1", False, True), ("::1", False, True), ("::ffff:127.0.0.1", False, True),
+        ("::ffff:10.0.0.7", False, False), ("", False, False), ("10.0.0.7", False, False),
         ("2001:db8::1", False, False), ("fe80::1%eth0", False, False), ("10.0.0.7", True, True),
     ],
 )  # fmt: skip
