@@ -46,6 +46,10 @@ TRACE_IS_PUBLIC: Final = Rule(
 )
 
 
+MAX_AUTHORITIES: Final = 64
+"""Zones to whose own servers a client keeps connections; for further ones it connects each time."""
+
+
 class Client(Resolving[Answer]):
     """Resolves and verifies every answer from ``anchor``.
 
@@ -83,6 +87,8 @@ class Client(Resolving[Answer]):
     ) -> None:
         self._credential = credential(key, token, token_in_clear)
         self._key = key
+        self._anybody: Client | None = None  # asks without the credential
+        self._authorities: dict[tuple[str, ...], Client] = {}  # by their servers
         verifier = Verifier(anchor, tolerance_ms)
         super().__init__(servers, connections=connections, timeout=timeout, retries=retries, _verifier=verifier)
         self._anchor = anchor
@@ -92,6 +98,10 @@ class Client(Resolving[Answer]):
         self._ways = Ways(self._servers, verifier, Relay(plain, verifier, stale_seconds), timeout)
 
     async def close(self) -> None:
+        for one in (self._anybody, *self._authorities.values()):
+            if one is not None:
+                await one.close()
+        self._authorities.clear()
         await self._ways.close()
         if self._datagrams is not None:
             self._datagrams.close()
@@ -210,18 +220,29 @@ class Client(Resolving[Answer]):
             raise Refused(NO_AUTHORITY, NO_AUTHORITY.status, identifier=found.identifier)
         if self._credential is not None and not self._credential.travels:
             raise Refused(TOKEN_STAYS, TOKEN_STAYS.status, identifier=found.identifier)
-        async with Client(
-            list(map(str, servers)), anchor=self._anchor, timeout=self._timeout, retries=self._retries, key=self._key
-        ) as authority:
+        names = tuple(map(str, servers))
+        authority = self._authorities.get(names)
+        if authority is None:
+            authority = self._like(names, self._key)
+            if len(self._authorities) < MAX_AUTHORITIES:
+                self._authorities[names] = authority
+        try:
             yield authority
+        finally:
+            if self._authorities.get(names) is not authority:
+                await authority.close()
 
     async def _as_anybody(self, wire: bytes) -> Answer:
         """The public answer."""
         if self._credential is None:
             return await self.resolve(wire.decode())
-        servers = list(map(str, self._servers))
-        async with Client(servers, anchor=self._anchor, timeout=self._timeout, retries=self._retries) as anybody:
-            return await anybody.resolve(wire.decode())
+        if self._anybody is None:
+            self._anybody = self._like(list(map(str, self._servers)), None)
+        return await self._anybody.resolve(wire.decode())
+
+    def _like(self, servers: Sequence[str], key: SigningKey | None) -> Client:
+        """A client as patient as this one."""
+        return Client(servers, anchor=self._anchor, timeout=self._timeout, retries=self._retries, key=key)
 
     async def _introduce(self, connection: StreamConnection) -> None:
         if self._credential is not None:

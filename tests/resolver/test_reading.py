@@ -266,6 +266,9 @@ def test_a_recursive_node_is_passed_by() -> None:
                         assert [value.type for value in answer.values] == ["URL", "COST"]
                     answers = [one async for one in client.resolve_many([name, f"{ENTERPRISE}/P6", name])]
                     assert [len(one.values) for one in answers] == [2, 1, 2]
+                    names = [f"{ENTERPRISE}/P{number % 100}" for number in range(1_000)]
+                    assert [one.found async for one in client.resolve_many(names)] == [True] * 1_000
+            assert here.server.accepted < 20, "connections are kept"
             async with Client(node.address, anchor=tree.anchor, token="bst_" + "a" * 43) as client:
                 with pytest.raises(Refused) as caught:
                     await client.resolve(name)
