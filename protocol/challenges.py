@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from protocol.errors import Rule
 from protocol.signatures import PublicKey
+from protocol.status import Status
 
 CHALLENGE_BYTES: Final = 32
 """Of a nonce, at every door."""
 
 READ_CONTEXT: Final = b"biaoshi read 1\x00"
+
+NOT_PROVEN: Final = Rule(
+    "reading.not-proven",
+    Status.NOT_AUTHENTICATED,
+    "this proves nobody who is known here: the credential is mistyped, has ended or was revoked, or was meant for "
+    "another door",
+    "未能证明任何本节点已知的身份：凭证有误、已失效、已撤销，或用错了端口",
+)
 
 
 def reading_challenge(zone: str, node: PublicKey, nonce: bytes) -> bytes:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from protocol.address import is_loopback
-from protocol.challenges import CHALLENGE_BYTES, reading_challenge
+from protocol.challenges import CHALLENGE_BYTES, NOT_PROVEN, reading_challenge
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response, read_request
 from protocol.signatures import PublicKey
@@ -19,14 +19,6 @@ from registry.store.callers.tokens import token_digest
 from resolver.answering import Answerer
 from resolver.readers import Find, Readers
 
-NOT_PROVEN: Final = Rule(
-    "reading.not-proven",
-    Status.NOT_AUTHENTICATED,
-    "this proves nobody who is known here: the credential is mistyped, has ended or was revoked, or was meant for "
-    "another door (a writer's key is proven at the registry's port, usually the number behind this)",
-    "未能证明任何本节点已知的身份：凭证有误、已失效、已撤销，或用错了端口"
-    "（写入方应在注册服务端口认证，通常比此端口大 1）",
-)
 IN_CLEAR: Final = Rule(
     "reading.in-clear",
     Status.NOT_PERMITTED,

@@ -12,7 +12,7 @@ import pytest
 
 from protocol.address import Address
 from protocol.answers import Answer
-from protocol.challenges import reading_challenge
+from protocol.challenges import NOT_PROVEN, reading_challenge
 from protocol.errors import InvalidInput, NotVerified, Refused
 from protocol.exchange import Reply
 from protocol.messages import NOT_A_READERS_DOOR, Op
@@ -22,7 +22,6 @@ from protocol.signatures import SigningKey
 from protocol.status import Status
 from registry.store.callers.attempts import TOO_MANY
 from registry.store.memory import MemoryStore
-from resolver.authenticating import NOT_PROVEN
 from resolver.client import Client, SyncClient
 from resolver.client.client import TOKEN_STAYS, TRACE_IS_PUBLIC
 from resolver.client.credentials import IN_CLEAR, TWO_CREDENTIALS, TokenCredential

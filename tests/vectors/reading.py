@@ -5,12 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from protocol.challenges import reading_challenge
+from protocol.challenges import NOT_PROVEN, reading_challenge
 from protocol.errors import Refused
 from protocol.messages import Op
 from protocol.status import Status
 from registry.store.callers.attempts import TOO_MANY
-from resolver.authenticating import IN_CLEAR, NOT_PROVEN
+from resolver.authenticating import IN_CLEAR
 from tests.vectors.actors import SECONDARY, key
 from tests.vectors.questions import Question, failure
 
