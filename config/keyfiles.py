@@ -123,6 +123,15 @@ def read_writer_key(path: Path) -> bytes:
     return read_secret(path)
 
 
+def read_reader_key(path: Path) -> bytes:
+    """The secret key of an identity, which a person names by option. Raises :class:`BadKeyFile`."""
+    if not path.exists():
+        raise BadKeyFile(
+            f"there is no key at {path}; name another file with --key", f"没有密钥文件 {path}，请用 --key 指定"
+        )
+    return read_secret(path)
+
+
 class Identity(NamedTuple):
     """The files by which a node proves who it is: the seed of the online key in use; statements for it and for those
     before and after it; the delegations above; the zone's public keys as text; successions of its key as anchor."""

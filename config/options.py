@@ -39,4 +39,16 @@ TokenOption = Annotated[
 CaOption = Annotated[
     Path | None, typer.Option("--ca", envvar="BIAOSHI_CA", help="Certificate (PEM) by which the API is known.")
 ]
+ReaderKey = Annotated[
+    Path | None,
+    typer.Option("--key", help="Secret key of an identity: answers have what it may read besides. Over TCP only."),
+]
+ReaderToken = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="BIAOSHI_READ_TOKEN",
+        help="The same by a token, which is sent to nodes on this machine alone, as through a TLS tunnel.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]

@@ -45,6 +45,7 @@ class ResolverSettings(msgspec.Struct, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     listing: bool = True
     unsealed: bool = False
+    tokens_in_clear: bool = False
     cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 29
 
 

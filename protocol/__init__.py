@@ -17,6 +17,7 @@ come in as arguments, values and bytes go out. Read in this order:
 ``members``      what the members of a series answer
 ``signatures``   signature algorithms by number, keys and key ids
 ``merkle``       the tree and inclusion proofs of RFC 9162
+``challenges``   what a reader signs to prove who it is
 ``messages``     requests and responses
 ``runs``         many plain resolves of one length, read by columns
 ``framing``      a byte stream cut into messages, on either side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final, NamedTuple
 
 from protocol.errors import Rule, SettingsError
@@ -39,6 +40,16 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
     if not _is_host(host) or (port and not _is_port(port)):
         raise SettingsError(BAD_ADDRESS, text=text)
     return Address(host, int(port) if port else default_port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address, as a socket gives it, is this machine's own; False for what is none."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def _is_host(text: str) -> bool:

@@ -56,6 +56,13 @@ RESOLVERS_PORT: Final = _rule(
     "这是解析服务的端口，不受理注册（操作 {op}）；请改用注册服务的端口，通常比它大 1",
     Status.UNKNOWN_OPERATION,
 )
+NOT_A_READERS_DOOR: Final = _rule(
+    "not-a-readers-door",
+    "nobody proves here who it is (operation {op}): that is for the zone's own servers, over TCP; a recursive node "
+    "passes no credential on",
+    "此处不能证明身份（操作 {op}）：请通过 TCP 直接访问区域自身的服务器；递归节点不转交凭证",
+    Status.UNKNOWN_OPERATION,
+)
 BAD_ARGUMENTS: Final = _rule("bad-arguments", "{operation}: {reason}", "{operation} 的参数不合法：{reason}")
 TOO_MANY: Final = _rule(
     "too-many",
@@ -67,7 +74,7 @@ REFUSED: Final = _rule("refused", "the node answered: {sentence}", "节点答复
 
 
 class Op(IntEnum):
-    """Operations by number. Below 16 the resolver answers, from 16 the registry."""
+    """Operations by number. Below 16 the resolver answers, from 16 the registry; AUTHENTICATE and PROVE both do."""
 
     HELLO = 0
     RESOLVE = 1
@@ -80,6 +87,7 @@ class Op(IntEnum):
     TRACE = 8
     AS_OF = 9
     HISTORY = 10
+    TOKEN = 11
     AUTHENTICATE = 16
     PROVE = 17
     WRITE = 18
@@ -107,7 +115,8 @@ class Op(IntEnum):
     TEMPLATES = 45
 
 
-_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE, Op.AS_OF, Op.HISTORY})
+_RESOLVERS: Final = frozenset({Op.RESOLVE, Op.RESOLVE_MANY, Op.LIST, Op.TRACE, Op.AS_OF, Op.HISTORY, Op.TOKEN})
+_READERS: Final = frozenset({Op.AUTHENTICATE, Op.PROVE, Op.TOKEN})
 _REGISTRYS: Final = frozenset(op for op in Op if op >= Op.AUTHENTICATE)
 
 
@@ -181,7 +190,9 @@ def unknown_to_registry(op: int) -> MessageError:
 
 
 def unknown_to_resolver(op: int) -> MessageError:
-    """The error for an operation that a resolver does not have."""
+    """The error for an operation that a resolver, or its door, does not have."""
+    if op in _READERS:
+        return MessageError(NOT_A_READERS_DOOR, op=op)
     return MessageError(RESOLVERS_PORT if op in _REGISTRYS else UNKNOWN_OPERATION, op=op)
 
 

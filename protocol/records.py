@@ -280,29 +280,42 @@ def bare_body(head: Head) -> bytes:
     return encode_body(head.version, head.state, head.time, NO_VALUES_BYTES)
 
 
+Shown = Callable[[Value], Value | None]
+"""What somebody may see of a value; None where nothing."""
+
+
+def in_public(value: Value) -> Value | None:
+    """What anybody may see of a value."""
+    return value if value.public else None
+
+
+def shown_body(body: bytes, shown: Shown) -> bytes:
+    """The body with each value as ``shown`` gives it; those for which it gives None are left out without a trace."""
+    record = decode_body(body)
+    values = [without_defaults(one) for one in map(shown, record.values) if one is not None]
+    return encode_body(record.version, record.state, record.time, _encode(values))
+
+
 def public_body(body: bytes) -> bytes:
     """The body that anybody may see: values without public read permission left out, without a trace."""
-    record = decode_body(body)
-    public = [without_defaults(value) for value in record.values if value.public]
-    return encode_body(record.version, record.state, record.time, _encode(public))
+    return shown_body(body, in_public)
+
+
+def readers_naming(value: Value, reader: str, is_in: Callable[[str, str], bool]) -> tuple[str, ...]:
+    """Those of a value's readers that name an identity. ``is_in`` says whether it is in a group, both by their
+    identifiers; False for what is no group."""
+    prefix = reader.partition("/")[0]
+    return tuple(
+        one
+        for one in value.readers
+        if one in (ANYBODY, reader) or (is_in(reader, one) if "/" in one else covers(one, prefix))
+    )
 
 
 def may_read(value: Value, reader: str | None, is_in: Callable[[str, str], bool]) -> bool:
-    """Whether a value may be shown to ``reader``, an identity's name (None: nobody has proven anything). ``is_in`` says
-    whether an identity is in a group, both by their identifiers; False for what is no group."""
-    if value.public:
-        return True
-    if reader is None:
-        return False
-    for one in value.readers:
-        if one in (ANYBODY, reader):
-            return True
-        if "/" not in one:
-            if covers(one, reader.partition("/")[0]):
-                return True
-        elif is_in(reader, one):
-            return True
-    return False
+    """Whether a value may be shown to ``reader``, an identity's name (None: nobody has proven anything), for its own
+    sake; what an administrator's role allows comes on top."""
+    return value.public or (reader is not None and bool(readers_naming(value, reader, is_in)))
 
 
 def _check_readers(value: Value) -> None:

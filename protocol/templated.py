@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from protocol.computed import ComputedText
 from protocol.errors import BiaoshiError, InvalidInput, RecordError, Rule
 from protocol.kept import Data, read_data
 from protocol.limits import MAX_RECORD_BYTES
@@ -194,15 +197,16 @@ _INTEGER_BYTES: Final = [{0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}.get(first, 1) for 
 
 
 class Expander:
-    """Makes answers of the records that follow a template: for anybody or, ``whole``, for those who may see all."""
+    """Makes answers of the records that follow a template."""
 
-    def __init__(self, template: Template, *, whole: bool = False) -> None:
-        shown = [item for item in template.items if whole or item.public]
-        self._around: Final = {item.index: _around(item.value) for item in shown}
-        self._computed: Final = tuple((item.index, compile_computed(item)) for item in shown if item.computed)
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        public = [item for item in template.items if item.public]
+        self._around: Final = {item.index: _around(item.value) for item in public}
+        self._computed: Final = tuple((item.index, compile_computed(item)) for item in public if item.computed)
 
     def values(self, data: Data, identifier: bytes) -> bytes:
-        """The encoded values of a record under an identifier in normal form."""
+        """The encoded public values of a record under an identifier in normal form."""
         if self._computed:
             prefix, _, suffix = identifier.partition(b"/")
             made = [(index, text.fill(identifier, prefix, suffix)) for index, text in self._computed]
@@ -222,6 +226,22 @@ class Expander:
                 count += 1
         parts[0] = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
         return b"".join(parts)
+
+    def all_values(self, data: Data, identifier: bytes) -> bytes:
+        """The same with those that are not for everybody."""
+        prefix, _, suffix = identifier.partition(b"/")
+        found = dict(data)
+        found |= {index: text.fill(identifier, prefix, suffix) for index, text in self._all_computed}
+        values = [replace(self._values[index], data=found[index]) for index in sorted(found) if index in self._values]
+        return encode_values(values)
+
+    @cached_property
+    def _values(self) -> dict[int, Value]:
+        return {item.index: item.value for item in self._template.items}
+
+    @cached_property
+    def _all_computed(self) -> tuple[tuple[int, ComputedText], ...]:
+        return tuple((item.index, compile_computed(item)) for item in self._template.items if item.computed)
 
 
 def split_templated(body: bytes) -> tuple[bytes, int, list[tuple[int, bytes]]]:

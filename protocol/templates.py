@@ -148,7 +148,7 @@ class Item(ItemFields, array_like=True, frozen=True, kw_only=True, forbid_unknow
     @property
     def value(self) -> Value:
         """Its value without data."""
-        return Value(self.index, self.value_type or self.name, b"", self.ttl, self.permissions)
+        return Value(self.index, self.value_type or self.name, b"", self.ttl, self.permissions, readers=self.readers)
 
     def shown(self, language: str = "en") -> str:
         """The item for a person: ``2001 MODEL``, ``2001 型号``."""

@@ -12,11 +12,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Self
 
-from protocol.errors import BiaoshiError, MessageError, NotVerified, Rule, Unreachable
+from protocol.challenges import NOT_PROVEN
+from protocol.errors import BiaoshiError, MessageError, NotVerified, Refused, Rule, Unreachable
 from protocol.exchange import Exchange, Reply, UnprovenReply, read_chain
 from protocol.kept import Kept, decode_kept
 from protocol.limits import MAX_LIST
-from protocol.messages import Op, refusal
+from protocol.messages import RESOLVERS_PORT, Op, refusal
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
@@ -121,7 +122,12 @@ class RegistryClient:
         if not isinstance(nonce, bytes):
             raise MessageError(BAD_REPLY, operation="authenticate")
         proof = self._key.sign(challenge_bytes(chain.proof.zone.prefix, nonce, at_copy=self._at_copy))
-        granted = (await self._ask(Op.PROVE, proof)).payload
+        try:
+            granted = (await self._ask(Op.PROVE, proof)).payload
+        except Refused as error:
+            if error.rule is NOT_PROVEN:  # which only a resolver says: there readers prove themselves
+                raise MessageError(RESOLVERS_PORT, op=int(Op.PROVE)) from None
+            raise
         if not isinstance(granted, tuple):
             raise MessageError(BAD_REPLY, operation="prove")
         return tuple(prefix.decode() for prefix in granted)

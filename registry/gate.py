@@ -7,8 +7,8 @@ from typing import Final
 
 from protocol.errors import Refused
 from protocol.status import Status
-from registry.permissions import Caller, Operation, allows
 from registry.rights import OTHER_PREFIX
+from registry.store.callers.permissions import Caller, Operation, allows
 
 Barrier = Callable[[str], Refused | None]
 """Gives the reason for which nobody may write below a prefix, as it is suspended, say."""

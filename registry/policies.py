@@ -6,9 +6,9 @@ import msgspec
 
 from protocol.identifiers import normal_prefix_text
 from registry.changes import Change, Event
-from registry.permissions import Caller, Operation, check
-from registry.shelf import Reading
+from registry.store.callers.permissions import Caller, Operation, check
 from registry.store.history import Policy, find_policy, policy_write
+from registry.store.shelf import Reading
 from registry.store.system import POLICIES, read_system, system_identifier
 from registry.store.writes import ABSENT
 

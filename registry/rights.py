@@ -1,7 +1,7 @@
 """Who is calling: keys of the configuration, the zone's own, and those of identities.
 
-What a caller may do is for the table in :mod:`registry.permissions`. A key in ``[[registry.writers]]`` is a writer
-below its prefixes; where these are the whole zone, it is a node administrator, as the zone's own keys are.
+What a caller may do is for the table in :mod:`registry.store.callers.permissions`. A key in ``[[registry.writers]]``
+is a writer below its prefixes; where these are the whole zone, it is a node administrator, as the zone's own keys are.
 """
 
 from __future__ import annotations
@@ -14,15 +14,9 @@ from protocol.identifiers import covers
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.followers import Followers
-from registry.permissions import Caller, Operation, Role
+from registry.store.callers.configured import configured
+from registry.store.callers.permissions import Caller
 
-WRITERS_OPERATIONS: Final = frozenset({
-    Operation.RECORD_READ, Operation.RECORD_WRITE, Operation.TEMPLATE_READ, Operation.TEMPLATE_CHANGE,
-    Operation.POLICY_READ, Operation.POLICY_CHANGE,
-})  # fmt: skip
-"""What a key of the configuration may do that is not for the whole zone: records, and what they consist of."""
-
-CHALLENGE_BYTES: Final = 32
 PROVE_CONTEXT: Final = b"biaoshi prove 1\x00"
 COPY_CONTEXT: Final = b"biaoshi prove at copy 1\x00"
 """For a key of the zone at a copy: what it signs there is of no use at the zone's own registry, where it may write."""
@@ -109,7 +103,7 @@ class Rights:
         followers: Followers | None = None,
     ) -> None:
         self._zone = zone
-        self._writers = {key: _writer(key, tuple(prefixes), zone) for key, prefixes in writers.items()}
+        self._writers = {key: tuple(prefixes) for key, prefixes in writers.items()}
         self.followers = followers or Followers({})
         self.vouched: Mapping[str, bytes] = {}
         self.at_copy: frozenset[PublicKey] = frozenset()
@@ -120,8 +114,7 @@ class Rights:
 
     def take_up(self, zone_keys: Iterable[PublicKey]) -> None:
         """Go by these keys of the zone from now on."""
-        administrators = {key: _writer(key, (self._zone,), self._zone) for key in zone_keys}
-        self._callers = self._writers | administrators
+        self._callers = configured(self._writers, self._zone, zone_keys)
 
     def is_configured(self, key: PublicKey) -> bool:
         """Whether a key is one of the configuration, or of the zone."""
@@ -136,12 +129,6 @@ class Rights:
         if self.followers.name(key) is None:
             raise Refused(UNKNOWN_KEY, Status.NOT_PERMITTED, key=str(key))
         return Caller(str(key), frozenset(), ())
-
-
-def _writer(key: PublicKey, prefixes: tuple[str, ...], zone: str) -> Caller:
-    if permits(prefixes, zone):
-        return Caller(str(key), frozenset({Role.NODE_ADMINISTRATOR}), prefixes)
-    return Caller(str(key), frozenset({Role.ENTERPRISE_ADMINISTRATOR}), prefixes, WRITERS_OPERATIONS)
 
 
 def permits(prefixes: tuple[str, ...], prefix: str) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from protocol.challenges import CHALLENGE_BYTES
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal, normal_prefix
 from protocol.limits import MAX_INDEX, MAX_LIST, MAX_MANY, MAX_MESSAGE_BYTES, MAX_WRITES
@@ -28,9 +29,7 @@ from registry.feeding import Poll, read_question
 from registry.gate import Gate
 from registry.intake import read_writes
 from registry.minting.desk import MintDesk
-from registry.permissions import Caller, Operation, allows, where
 from registry.rights import (
-    CHALLENGE_BYTES,
     NO_PROOF,
     NOT_AUTHENTICATED,
     ONLY_FOLLOWERS,
@@ -42,6 +41,7 @@ from registry.rights import (
 )
 from registry.series.desk import SeriesDesk
 from registry.statistics.desk import Desk
+from registry.store.callers.permissions import Caller, Operation, allows, where
 from registry.store.interface import Store
 from registry.store.series import Listed, list_page
 from registry.store.writes import Outcome, Write

@@ -11,15 +11,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from config.options import AnchorOption, AsJson, Node, Server
+from config.keyfiles import read_reader_key
+from config.options import AnchorOption, AsJson, Node, ReaderKey, ReaderToken, Server
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
 from protocol.errors import IdentifierError, Refused, Rule, SettingsError, Unresolved, render
 from protocol.receipts import verify_receipt
+from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
 from protocol.trust import TrustAnchor
 from resolver.client import Client, Unanswered, load_anchor
@@ -40,6 +42,22 @@ BAD_LINE: Final = Rule(
     "第 {line} 行（{identifier}）：{sentence}",
 )
 
+
+class _Reader(NamedTuple):
+    """Who asks: a secret key or a token, or nobody in particular."""
+
+    key: SigningKey | None
+    token: str | None
+
+    @classmethod
+    def named(cls, key: Path | None, token: str | None) -> _Reader:
+        return cls(None if key is None else SigningKey(read_reader_key(key)), token)
+
+    @property
+    def is_somebody(self) -> bool:
+        return self.key is not None or self.token is not None
+
+
 NOTHING_MORE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
@@ -54,7 +72,8 @@ def add_commands(app: typer.Typer) -> None:
 _RESOLVE_EXAMPLES = (
     "Examples: biaoshi resolve 88.118.32001/P0000000123456 --node ./node  |  "
     "biaoshi resolve ID --server 10.0.0.5 --anchor anchor.toml --json  |  "
-    "biaoshi resolve ID --receipt pump.receipt  |  biaoshi resolve ID --as-of 2026-06-30"
+    "biaoshi resolve ID --receipt pump.receipt  |  biaoshi resolve ID --as-of 2026-06-30  |  "
+    "biaoshi resolve ID --node ./node --key li.pem"
 )
 
 
@@ -76,6 +95,8 @@ def resolve(
     ] = None,
     udp: Annotated[bool, typer.Option(help="Ask over UDP; what does not fit goes over TCP.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for each answer, repetitions included.")] = 5.0,
+    key: ReaderKey = None,
+    token: ReaderToken = None,
 ) -> None:
     """Resolve identifiers and verify every answer. Exit code 3 where one is not registered. Of those from standard
     input the unusable ones are named with their line, the others answered (exit code 10).
@@ -85,30 +106,33 @@ def resolve(
     """
     if receipt is not None and len(identifiers) != 1:
         raise typer.BadParameter("--receipt goes with one identifier")
+    reader = _Reader.named(key, token)
+    if reader.is_somebody and (trace or udp):
+        raise typer.BadParameter("--key and --token go neither with --trace nor with --udp")
     address = resolver_address(server, node)
     trust = load_anchor(anchor_path(anchor, node))
     if as_of is not None:
         if receipt is not None or trace or udp or identifiers == ["-"]:
             raise typer.BadParameter("--as-of goes with identifiers, --json and --timeout")
-        if not asyncio.run(_resolve_as_of(address, trust, identifiers, read_moment(as_of), as_json, timeout)):
+        if not asyncio.run(_resolve_as_of(address, trust, reader, identifiers, read_moment(as_of), as_json, timeout)):
             raise typer.Exit(Exit.NOT_FOUND)
         return
     if identifiers == ["-"] and receipt is None:
-        ended = asyncio.run(_resolve_lines(address, trust, as_json, trace, udp, timeout))
+        ended = asyncio.run(_resolve_lines(address, trust, reader, as_json, trace, udp, timeout))
         if ended:
             raise typer.Exit(ended)
         return
-    found = asyncio.run(_resolve(address, trust, identifiers, as_json, trace, receipt, udp, timeout))
+    found = asyncio.run(_resolve(address, trust, reader, identifiers, as_json, trace, receipt, udp, timeout))
     if not found:
         raise typer.Exit(Exit.NOT_FOUND)
 
 
 async def _resolve(
-    address: str, anchor: TrustAnchor, identifiers: list[str], as_json: bool, trace: bool, receipt: Path | None,
-    udp: bool, timeout: float,
+    address: str, anchor: TrustAnchor, reader: _Reader, identifiers: list[str], as_json: bool, trace: bool,
+    receipt: Path | None, udp: bool, timeout: float,
 ) -> bool:  # fmt: skip
     found = True
-    async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
+    async with Client(address, anchor=anchor, timeout=timeout, udp=udp, **reader._asdict()) as client:
         if receipt is not None:
             if trace:
                 await _traced(client, identifiers[0], address, anchor)
@@ -130,10 +154,10 @@ async def _resolve(
 
 
 async def _resolve_as_of(
-    address: str, anchor: TrustAnchor, identifiers: list[str], at: int, as_json: bool, timeout: float
+    address: str, anchor: TrustAnchor, reader: _Reader, identifiers: list[str], at: int, as_json: bool, timeout: float
 ) -> bool:
     found = True
-    async with Client(address, anchor=anchor, timeout=timeout) as client:
+    async with Client(address, anchor=anchor, timeout=timeout, **reader._asdict()) as client:
         for identifier in identifiers:
             answer = await client.resolve_as_of(identifier, at)
             _print(answer, as_json)
@@ -147,23 +171,28 @@ def history(
     anchor: AnchorOption = None,
     node: Node = None,
     as_json: AsJson = False,
+    key: ReaderKey = None,
+    token: ReaderToken = None,
 ) -> None:
     """Show the versions of a record that are kept, the newest first; each was verified.
 
     显示某标识保存的各个版本，最新的在前，均已验证。
     """
     trust = load_anchor(anchor_path(anchor, node))
-    asyncio.run(_history(resolver_address(server, node), trust, identifier, as_json))
+    asyncio.run(_history(resolver_address(server, node), trust, _Reader.named(key, token), identifier, as_json))
 
 
-async def _history(address: str, anchor: TrustAnchor, identifier: str, as_json: bool) -> None:
-    async with Client(address, anchor=anchor) as client, contextlib.aclosing(client.history(identifier)) as records:
+async def _history(address: str, anchor: TrustAnchor, reader: _Reader, identifier: str, as_json: bool) -> None:
+    async with (
+        Client(address, anchor=anchor, **reader._asdict()) as client,
+        contextlib.aclosing(client.history(identifier)) as records,
+    ):
         async for record in records:
             print(json.dumps(record_json(record), ensure_ascii=False) if as_json else version_text(record, language()))
 
 
 async def _resolve_lines(
-    address: str, anchor: TrustAnchor, as_json: bool, trace: bool, udp: bool, timeout: float
+    address: str, anchor: TrustAnchor, reader: _Reader, as_json: bool, trace: bool, udp: bool, timeout: float
 ) -> Exit:
     """Resolve standard input line by line; the exit code. Blank lines are passed over."""
     waiting: deque[int] = deque()  # numbers of the lines under way, of which there are boundedly many
@@ -175,7 +204,7 @@ async def _resolve_lines(
                 yield line.rstrip("\r\n")
 
     ended = Exit.OK
-    async with Client(address, anchor=anchor, timeout=timeout, udp=udp) as client:
+    async with Client(address, anchor=anchor, timeout=timeout, udp=udp, **reader._asdict()) as client:
         if trace:
             results = _traced_each(client, wanted(), address, anchor)
         elif udp:

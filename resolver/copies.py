@@ -33,6 +33,7 @@ from registry.store.counters import CounterFile, Tally
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
 from resolver.doors import Doors
+from resolver.readers import Readers
 from resolver.worker import read_own_keys
 
 LOOK_SECONDS: Final = 0.5
@@ -75,7 +76,11 @@ class Copy:
             listing=self._view.resolver.listing, own=own,
         )  # fmt: skip
         answerer = Answerer(reader, facts, tally=self._tally)
-        self._doors = await Doors.open(answerer, facts, own, self._view.resolver, self._port, reader.rest, self._tally)
+        # Who may write at this node has nothing to do with the zone: its identities alone may prove who they are.
+        readers = Readers(reader, facts, {}, (), tokens_in_clear=self._view.resolver.tokens_in_clear, tally=self._tally)
+        self._doors = await Doors.open(
+            answerer, facts, own, self._view.resolver, self._port, reader.rest, self._tally, readers
+        )
         self._log.info("serving a copy", host=self._view.resolver.host, port=self._port)
 
     def take_up(self) -> None:

@@ -16,6 +16,7 @@ from protocol.node import NodeFacts, OwnKeys
 from protocol.turn import Turn
 from registry.store.counters import Tally
 from resolver.answering import Answering
+from resolver.readers import Readers
 from resolver.tcp import IDLE_SECONDS, Connections, count_bundles
 from resolver.udp import DatagramDoor
 
@@ -29,7 +30,8 @@ DRAIN_SECONDS: Final = 5.0
 class Doors:
     """Open doors, behind which ``answerer`` answers under the keys of ``own``.
 
-    ``at_end`` is called whenever what was ready has been answered; ``tally``, where there is one, counts outcomes.
+    ``at_end`` is called whenever what was ready has been answered; ``tally``, where there is one, counts outcomes;
+    ``readers``, where there are any, may prove who they are.
     Use :meth:`open`; then :meth:`refuse` and :meth:`close`, in this order.
     """
 
@@ -41,6 +43,7 @@ class Doors:
         settings: ResolverSettings,
         at_end: Callable[[], None],
         tally: Tally | None,
+        readers: Readers | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._answerer = answerer
@@ -48,9 +51,12 @@ class Doors:
         self._host = settings.host
         self._at_end = at_end
         self._tally = tally
+        self._readers = readers
         count = None if tally is None else partial(count_bundles, tally)
         self._turn = Turn(own.key, self._loop.call_soon, _now_ms, at_end, count)
-        self._connections = Connections(answerer, self._turn, self._loop, unsealed=settings.unsealed, tally=tally)
+        self._connections = Connections(
+            answerer, self._turn, self._loop, unsealed=settings.unsealed, readers=readers, tally=tally
+        )
 
     @classmethod
     async def open(
@@ -62,9 +68,10 @@ class Doors:
         port: int,
         at_end: Callable[[], None] = lambda: None,
         tally: Tally | None = None,
+        readers: Readers | None = None,
     ) -> Self:
         """Answer on ``port``. Raises :class:`OSError` where it cannot be had."""
-        doors = cls(answerer, facts, own, settings, at_end, tally)
+        doors = cls(answerer, facts, own, settings, at_end, tally, readers)
         await doors._open(port)
         return doors
 
@@ -85,6 +92,8 @@ class Doors:
         """Seal by these keys from now on, and show them."""
         self._turn.key = self._door.key = own.key
         self._facts.take_up(own)
+        if self._readers is not None:
+            self._readers.take_up(own.zone_keys)
 
     def refuse(self) -> None:
         """Take no more connections and datagrams; what is open is answered on."""

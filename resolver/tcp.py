@@ -32,6 +32,8 @@ from registry.store.counters import (
     new_tally,
 )
 from resolver.answering import Answering
+from resolver.authenticating import AUTHENTICATING, Authentication
+from resolver.readers import Readers
 
 SLICE: Final = 256
 """Requests answered at once. With records of the greatest size their answers take 8 MiB, which bounds what a
@@ -76,11 +78,14 @@ class Connections:
         loop: asyncio.AbstractEventLoop,
         *,
         unsealed: bool,
+        readers: Readers | None = None,
         tally: Tally | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``clock`` gives seconds and only goes forward, also within a turn, which ``loop.time`` need not."""
+        """``readers`` are those who may prove who they are, None where nobody may. ``clock`` gives seconds and only
+        goes forward, also within a turn, which ``loop.time`` need not."""
         self.answerer = answerer
+        self.readers = readers
         self.turn = turn
         self.loop = loop
         self.unsealed_allowed = unsealed
@@ -168,6 +173,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_all",
+        "_answerer",
+        "_authentication",
         "_backlog",
         "_ended",
         "_most",
@@ -185,6 +192,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: Connections) -> None:
         self._all = connections
+        self._answerer = connections.answerer  # everybody's, until a reader has proven itself
+        self._authentication: Authentication | None = None
         self._stream = MessageStream()
         self._backlog: deque[tuple[object, bytes]] = deque()
         self._most = SLICE
@@ -284,7 +293,7 @@ class Connection(asyncio.Protocol):
         done, where it is not. Nearly all that is read is so, and costs half of what the careful way takes."""
         if self._scheduled or self._paused or self._backlog or self._stream.more or self._pending > TURN_BYTES:
             return False
-        answerer = self._all.answerer
+        answerer = self._answerer
         single = read_single(data)
         if single is not None:
             response = answerer.single(*single)
@@ -304,13 +313,13 @@ class Connection(asyncio.Protocol):
         messages, wire = self._stream.take(self._most)
         if not messages:
             return False
-        parts = self._all.answerer.plain(messages)
+        parts = self._answerer.plain(messages)
         if parts is not None:
             self._most = SLICE
             self._give(len(messages), wire, b"".join(parts))
         else:
             pairs = [(messages[0], wire)] if len(messages) == 1 else split(wire)
-            wires, responses, rest = self._all.answerer.apart(pairs, self)
+            wires, responses, rest = self._answerer.apart(pairs, self)
             if responses:
                 self._give(len(responses), b"".join(wires), b"".join(responses))
             # Where there is something particular: one at a time from here on, until ordinary resolves come again.
@@ -320,10 +329,12 @@ class Connection(asyncio.Protocol):
 
     def _answer_one(self, message: object, wire: bytes) -> None:
         """Answer one request in a bundle of its own."""
-        if self._all.answerer.later(message, wire, self):
+        if self._answerer.later(message, wire, self):
             return
-        response = self._all.answerer.one(message)
+        response = self._answerer.one(message)
         match message:
+            case (int(op), *_) if op in AUTHENTICATING and self._all.readers is not None:
+                response = self._authenticate(self._all.readers, message)
             case (Op.HELLO, int(rid), limits.PROTOCOL_VERSION, int(flags)) if (
                 flags & Ask.UNSEALED and 0 <= rid <= MAX_RID
             ):
@@ -332,6 +343,15 @@ class Connection(asyncio.Protocol):
                 else:
                     response = encode_response(rid, Status.NOT_PERMITTED, None)
         self._give(1, wire, response)
+
+    def _authenticate(self, readers: Readers, message: object) -> bytes:
+        """Have the other end prove who it is; whatever is asked from then on is answered to it."""
+        if self._authentication is None:
+            peer = self._transport.get_extra_info("peername")  # None where it was gone as soon as it had come
+            self._authentication = Authentication(readers, peer[0] if peer else "")
+        response = self._authentication.answer(message, self._all.turn.key.public)
+        self._answerer = self._authentication.answerer or self._all.answerer
+        return response
 
     def _give(self, n: int, requests: bytes, responses: bytes) -> None:
         self.active = True  # here: who sends a byte now and then, and never a whole request, is silent

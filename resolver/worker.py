@@ -29,11 +29,13 @@ from config.settings import Settings
 from protocol.errors import BiaoshiError
 from protocol.identifiers import normal_zone_text
 from protocol.node import NodeFacts, OwnKeys, own_keys
+from protocol.signatures import PublicKey
 from registry.store.counters import CounterFile
 from registry.store.interface import Reader
 from registry.store.lmdb.reader import LmdbReader
 from resolver.answering import Answerer
 from resolver.doors import Doors
+from resolver.readers import Readers
 
 
 async def serve(settings: Settings, port: int) -> None:
@@ -69,7 +71,11 @@ async def open_doors(
         own=own,
     )
     answerer = Answerer(reader, facts, tally=tally)
-    doors = await Doors.open(answerer, facts, own, settings.resolver, port, reader.rest, tally)
+    readers = Readers(
+        reader, facts, read_writers(settings), own.zone_keys,
+        tokens_in_clear=settings.resolver.tokens_in_clear, tally=tally,
+    )  # fmt: skip
+    doors = await Doors.open(answerer, facts, own, settings.resolver, port, reader.rest, tally, readers)
     log.info("serving", host=settings.resolver.host, port=port, zone=zone)
     try:
         yield doors
@@ -77,6 +83,15 @@ async def open_doors(
         log.info("stopping", connections=doors.connections)
         doors.refuse()
         await doors.close()
+
+
+def read_writers(settings: Settings) -> dict[PublicKey, list[str]]:
+    """The keys in ``[[registry.writers]]`` with their prefixes in normal form. Raises
+    :class:`~protocol.errors.MessageError`, :class:`~protocol.errors.IdentifierError`."""
+    return {
+        PublicKey.parse(writer.key): [normal_zone_text(prefix) for prefix in writer.prefixes]
+        for writer in settings.registry.writers
+    }
 
 
 def read_own_keys(settings: Settings, zone: str) -> OwnKeys:

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
+from protocol.challenges import CHALLENGE_BYTES
 from protocol.errors import InvalidInput, Refused
 from protocol.signatures import PublicKey
 from protocol.status import Status
 from registry.api.rules import NO_SESSION
 from registry.identities.directory import Directory
-from registry.identities.secrets import TOKEN_MARK
-from registry.permissions import Caller, Operation, where
-from registry.rights import CHALLENGE_BYTES, NO_PROOF, Rights
+from registry.rights import NO_PROOF, Rights
+from registry.store.callers.permissions import Caller, Operation, where
+from registry.store.callers.tokens import TOKEN_MARK
 
 API_CONTEXT: Final = b"biaoshi api 1\x00"
 """What a key signs for the API is of no use on the native protocol, nor the other way round."""

@@ -21,7 +21,7 @@ from registry.api.problems import PROBLEM_JSON, http_status, problem
 from registry.api.reading import Room, address_of, bearer, check_content, header, read_body, read_json, read_query
 from registry.api.replays import REPEATED, Kept, Replays
 from registry.api.routing import FIXED, JSON, Answer, Call, Route, Router
-from registry.permissions import Caller, check_lasting
+from registry.store.callers.permissions import Caller, check_lasting
 
 _encode: Final = msgspec.json.Encoder().encode
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

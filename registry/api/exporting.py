@@ -16,8 +16,8 @@ from registry.api.pages import fitting_page
 from registry.api.routing import NDJSON, Call, Route, lines_headers
 from registry.api.writing import Writing
 from registry.json_records import JsonRecord, json_record
-from registry.permissions import Operation
 from registry.replies import ListedRecord
+from registry.store.callers.permissions import Operation
 from registry.store.series import Listed
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines

@@ -15,7 +15,7 @@ from registry.api.pages import PageShown, RecordShown, WholeRecords, cursor_text
 from registry.api.prefixes import prefix_of
 from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing
-from registry.permissions import Operation
+from registry.store.callers.permissions import Operation
 from registry.store.history import as_of
 
 

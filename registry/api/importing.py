@@ -25,8 +25,8 @@ from registry.api.problems import Problem, http_status, problem
 from registry.api.reading import CUT_OFF
 from registry.api.routing import NDJSON, Call, Route, lines_headers
 from registry.api.writing import Result, Writing, name_of
-from registry.permissions import Operation
 from registry.rights import OTHER_PREFIX
+from registry.store.callers.permissions import Operation
 from registry.store.writes import Outcome, Write, ascend
 
 UNREAD_BYTES: Final = 4 << 20

@@ -19,7 +19,6 @@ from registry.api import rules
 from registry.json_records import JsonValue, json_values
 from registry.store.interface import Page, Store
 from registry.store.series import ListPage, is_series, list_page
-from registry.store.templates import Expanders
 
 AnyPage = TypeVar("AnyPage", Page, ListPage)
 
@@ -51,7 +50,7 @@ class WholeRecords:
     """Records of a store to be shown to those who may read all of them."""
 
     def __init__(self, store: Store) -> None:
-        self._expanders = Expanders(store.find, whole=True)
+        self._store = store
 
     def shown(self, name: str, body: bytes, members: int = 0) -> RecordShown:
         """What the store has of a record under its identifier, or of a series under its pattern. Raises
@@ -60,7 +59,7 @@ class WholeRecords:
         values = split_body(body).values
         if is_templated(values):
             template = template_version(values)
-            body = self._expanders.answered(name.encode(), body)
+            body = self._store.expanded(name.encode(), body)
         record = decode_body(body)
         state = record.state.name.lower()
         return RecordShown(name, record.version, state, record.time, json_values(record.values), template, members)

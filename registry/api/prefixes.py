@@ -12,8 +12,8 @@ from registry.api.changing import Changing, CursorQuery
 from registry.api.routing import Answer, Call, Handler, Route
 from registry.changes import Change
 from registry.enterprises.bodies import AllotmentView, Transfer, Why
-from registry.permissions import Caller
 from registry.policies import Policies, PolicyView
+from registry.store.callers.permissions import Caller
 from registry.store.history import Days, Policy, Versions
 
 

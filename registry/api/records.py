@@ -31,7 +31,7 @@ from registry.api.routing import Answer, Call, Route
 from registry.api.writing import Writing, name_of
 from registry.intake import MAX_VERSION
 from registry.json_records import JsonValue, TemplateVersion, encode_json_values
-from registry.permissions import Operation
+from registry.store.callers.permissions import Operation
 from registry.store.writes import ABSENT, ANY, Outcome
 
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,18})"')

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from protocol.errors import InvalidInput
 from registry.api.rules import BAD_PATH, NO_METHOD, NO_PATH
-from registry.permissions import Caller
+from registry.store.callers.permissions import Caller
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"

@@ -18,7 +18,7 @@ from registry.api.records import PageQuery, RecordInput, Written
 from registry.api.routing import Answer, Call, Handler, Route, text_of
 from registry.api.writing import Writing, name_of
 from registry.json_records import encode_json_values
-from registry.permissions import Operation
+from registry.store.callers.permissions import Operation
 from registry.store.series import list_series, series_identifier
 from registry.store.writes import ABSENT, ANY
 

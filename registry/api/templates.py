@@ -15,7 +15,7 @@ from registry.api.changing import CursorQuery
 from registry.api.prefixes import prefix_of
 from registry.api.routing import Answer, Call, Route, text_of
 from registry.api.writing import Writing
-from registry.permissions import Operation
+from registry.store.callers.permissions import Operation
 from registry.templates.desk import MEANWHILE, Templates, indexes_of
 from registry.templates.forms import ItemForm, TemplateForm, form_of, template_of
 

@@ -13,9 +13,9 @@ from registry.api.items import SeriesItem, WriteItem, not_carried_out, refusal_o
 from registry.api.routing import Call
 from registry.gate import Barrier, Gate
 from registry.intake import Intake, read_writes
-from registry.permissions import Caller, Operation, where, within
 from registry.rights import OTHER_PREFIX, permits
 from registry.series.desk import SeriesDesk
+from registry.store.callers.permissions import Caller, Operation, where, within
 from registry.store.interface import Store
 from registry.store.series import is_series, series_of
 from registry.store.writes import Outcome, Write

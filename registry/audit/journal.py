@@ -16,7 +16,7 @@ from protocol.status import Status
 from registry.audit.chain import Entry, Link
 from registry.audit.log import VOID, entry_write, find_end, unfinished
 from registry.changes import Change, Event
-from registry.shelf import Reading
+from registry.store.shelf import Reading
 from registry.store.writes import Outcome, Write
 
 BATCH: Final = 500

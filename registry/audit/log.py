@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from protocol.errors import Rule, StoreError
 from protocol.status import Status
 from registry.audit.chain import Entry, Link, decode_entry, encode_entry, first_link, follow
-from registry.shelf import Reading
+from registry.store.shelf import Reading
 from registry.store.system import read_system, system_identifier, system_write
 from registry.store.writes import ABSENT, Write
 

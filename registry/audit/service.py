@@ -11,8 +11,8 @@ from protocol.limits import MAX_LIST
 from registry.audit.chain import Entry, Link, decode_entry
 from registry.audit.export import SignedHead, export, head_alone
 from registry.audit.log import find_end, kept_entries
-from registry.permissions import Caller, Operation, check
-from registry.shelf import Reading
+from registry.store.callers.permissions import Caller, Operation, check
+from registry.store.shelf import Reading
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from registry.shelf import ONE_LINE
 from registry.store.allotments import Stage
+from registry.store.shelf import ONE_LINE
 
 FORMAT: Final = 1
 

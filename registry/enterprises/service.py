@@ -35,12 +35,12 @@ from registry.enterprises.credit_codes import check_credit_code
 from registry.enterprises.industries import SECTIONS, check_industry
 from registry.enterprises.life import HAS_PREFIXES, NO_ENTERPRISE, Ground, add_prefix, move, review
 from registry.enterprises.prefixes import FIRST_NUMBER, NUMBER_DIGITS, check_free, next_free
-from registry.permissions import Caller, Operation, allows, check
-from registry.shelf import Found, Reading, Shelf
 from registry.store.allotments import ALLOTMENTS, Stage
+from registry.store.callers.kept import ENTERPRISES
+from registry.store.callers.permissions import Caller, Operation, allows, check
+from registry.store.shelf import Found, Reading, Shelf
 from registry.store.system import DELEGATIONS, at_and_above, child_of, find_cut, read_system, system_identifier
 
-ENTERPRISES: Final = b"\x01enterprise"
 NUMBERINGS: Final = b"\x01numbering"
 
 NOT_ALLOTTED: Final = Rule(

@@ -1,4 +1,4 @@
-"""What is said about identities, groups and credentials: requests, records as they are kept, and what is shown."""
+"""What is said about identities, groups and credentials: requests, and what is shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from registry.permissions import Operation, Role
-from registry.shelf import ONE_LINE
-
-FORMAT: Final = 1
+from registry.store.callers.permissions import Operation, Role
+from registry.store.shelf import ONE_LINE
 
 MAX_CREDENTIALS: Final = 32
 """Tokens and keys of one identity."""
@@ -79,53 +77,6 @@ class NewGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     members: Annotated[list[Member], msgspec.Meta(max_length=MAX_MEMBERS)]
     title: _Title = ""
-
-
-# Records --------------------------------------------------------------------------------------------------
-
-
-class Identity(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """A person or program. ``credentials`` names its tokens and keys: one that it does not name is of no use, whatever
-    else is there. ``password`` is a hash (``secrets``), empty where there is none."""
-
-    format: int = FORMAT
-    roles: tuple[Role, ...]
-    title: str = ""
-    made: int
-    disabled: bool = False
-    credentials: tuple[str, ...] = ()
-    password: bytes = b""
-
-
-class Token(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """A token under the digest of its secret. Empty ``prefixes`` and ``operations`` do not limit it; ``until`` is in
-    seconds since 1970."""
-
-    format: int = FORMAT
-    identity: str
-    title: str = ""
-    prefixes: tuple[str, ...] = ()
-    operations: tuple[Operation, ...] = ()
-    made: int
-    until: int
-
-
-class Key(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """A public key of an identity, under algorithm and key."""
-
-    format: int = FORMAT
-    identity: str
-    title: str = ""
-    made: int
-
-
-class Group(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """Identities, and prefixes of enterprises, under one name."""
-
-    format: int = FORMAT
-    members: tuple[str, ...]
-    title: str = ""
-    made: int
 
 
 # What is shown --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from config.places import language
 from registry.api.client import quoted
 from registry.api.connecting import connect, shown
 from registry.identities.bodies import MAX_TOKEN_DAYS
-from registry.permissions import Operation, Role
+from registry.store.callers.permissions import Operation, Role
 
 
 def add_commands(main: typer.Typer) -> None:

@@ -8,8 +8,9 @@ from typing import Final
 from protocol.errors import InvalidInput, Refused, Rule
 from protocol.identifiers import Identifier, covers, normal_prefix_text, normal_text, parse
 from protocol.status import Status
-from registry.identities.bodies import MAX_CREDENTIALS, MAX_GROUP_BYTES, Identity
-from registry.permissions import STAFF, Caller, Operation, Role
+from registry.identities.bodies import MAX_CREDENTIALS, MAX_GROUP_BYTES
+from registry.store.callers.kept import Identity
+from registry.store.callers.permissions import STAFF, Caller, Operation, Role
 
 
 def _rule(name: str, status: Status, en: str, zh: str) -> Rule:
@@ -81,12 +82,6 @@ LARGE_GROUP: Final = _rule(
     "身份组成员名称共 {length} 字节，超过上限 {limit}；请改用企业前缀，或分成多个身份组",
 )
 NO_GROUP: Final = _rule("no-group", Status.NOT_FOUND, "there is no group '{name}' here", "本节点没有身份组“{name}”")
-WRONG: Final = _rule(
-    "not-proven",
-    Status.NOT_AUTHENTICATED,
-    "this is no valid credential: it is mistyped, has ended, or was revoked",
-    "凭证无效：输入有误、已过期或已撤销",
-)
 NO_PASSWORDS: Final = _rule(
     "no-password",
     Status.NOT_AUTHENTICATED,
@@ -153,9 +148,3 @@ def check_members(members: Iterable[str]) -> tuple[str, ...]:
             raise InvalidInput(BAD_MEMBER, member=member)
         checked.add(member)
     return tuple(sorted(checked))
-
-
-def is_member(name: str, members: Collection[str]) -> bool:
-    """Whether an identity is in a group with these members: by its name, or by a prefix that it is named below."""
-    prefix = name.partition("/")[0]
-    return name in members or any("/" not in one and covers(one, prefix) for one in members)

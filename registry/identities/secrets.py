@@ -1,31 +1,19 @@
-"""Secrets by which callers prove themselves, and what is kept of them.
-
-A token is ``bst_`` and 43 characters: 256 random bits, which need no salt and no slow hash; its SHA-256 is what is
-kept, and what it is looked up by. A password is kept as scrypt makes it (RFC 7914), with the parameters beside it so
-that they can grow.
-"""
+"""Passwords, and what is kept of them: what scrypt makes (RFC 7914), with the parameters beside it so that they can
+grow."""
 
 from __future__ import annotations
 
-import base64
 import os
-import re
-from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-TOKEN_MARK: Final = "bst_"
-TOKEN_BYTES: Final = 32
-
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 COST: Final = 1 << 15
 """n of scrypt: with r = 8 some 100 ms and 32 MiB, of which a registry bears one at a time."""
-
-_TOKEN: Final = re.compile(r"bst_[A-Za-z0-9_-]{43}")
 
 
 class _Password(msgspec.Struct, array_like=True, frozen=True):
@@ -38,16 +26,6 @@ class _Password(msgspec.Struct, array_like=True, frozen=True):
 
 _decode: Final = msgspec.msgpack.Decoder(_Password).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-def new_token() -> str:
-    """A token's secret."""
-    return TOKEN_MARK + base64.urlsafe_b64encode(os.urandom(TOKEN_BYTES)).rstrip(b"=").decode()
-
-
-def token_digest(secret: str) -> str | None:
-    """What a token is kept under, hexadecimal; None for what is no token at all."""
-    return sha256(secret.encode()).hexdigest() if _TOKEN.fullmatch(secret) else None
 
 
 def hash_password(password: str, cost: int = COST) -> bytes:

@@ -18,19 +18,15 @@ from registry.changes import Change, Event
 from registry.identities.bodies import (
     ChangeIdentity,
     CredentialView,
-    Group,
     GroupView,
-    Identity,
     IdentityView,
     IssuedToken,
-    Key,
     NewGroup,
     NewIdentity,
     NewKey,
     NewToken,
-    Token,
 )
-from registry.identities.directory import GROUPS, IDENTITIES, KEYS, TOKENS, Directory, key_name, token_name
+from registry.identities.directory import Directory
 from registry.identities.rules import (
     EXISTS,
     KEY_IN_USE,
@@ -43,9 +39,11 @@ from registry.identities.rules import (
     check_place,
     check_scope,
 )
-from registry.identities.secrets import new_token, token_digest
-from registry.permissions import Caller, Operation, Role, check
-from registry.shelf import Found, Reading, Shelf
+from registry.store.callers.directory import key_name, token_name
+from registry.store.callers.kept import GROUPS, IDENTITIES, KEYS, TOKENS, Group, Identity, Key, Token
+from registry.store.callers.permissions import Caller, Operation, Role, check
+from registry.store.callers.tokens import new_token, token_digest
+from registry.store.shelf import Found, Reading, Shelf
 from registry.store.writes import Write
 
 Result = TypeVar("Result")

@@ -22,8 +22,8 @@ from registry.delegations import SystemBatch
 from registry.gate import Gate
 from registry.minting.kept import COUNTERS, KeptRule, read_rule, rule_identifier, rule_write
 from registry.minting.rules import MintRule, make_rule
-from registry.permissions import Operation
 from registry.rights import DELEGATED
+from registry.store.callers.permissions import Operation
 from registry.store.interface import Store
 from registry.store.system import scan_below
 from registry.store.writes import ABSENT, ANY, Outcome, Write

@@ -16,8 +16,8 @@ from protocol.status import Status
 from registry.delegations import SystemBatch
 from registry.gate import Gate
 from registry.intake import read_item
-from registry.permissions import Operation
 from registry.rights import DELEGATED
+from registry.store.callers.permissions import Operation
 from registry.store.interface import Store
 from registry.store.series import MAX_SHAPES, list_series, series_identifier, series_of
 from registry.store.templates import stored_template, template_identifier

@@ -4,6 +4,8 @@
 ``writes``     a wish about one record, and its outcome
 ``system``     what a zone keeps about itself: delegations, requests for these, codes; where it is cut
 ``series``     one record for a run of identifiers, and lists in which it stands
+``callers``    who is calling, and what the table of rights allows
+``shelf``      system records of one kind
 ``templates``  templates as they are kept, and the expanding of the records that follow them
 ``decide``     the rule for one write, given what is there: pure, the same for all backends
 ``memory``     a backend of dictionaries, for tests and small tools

@@ -128,6 +128,14 @@ class Reader(Protocol):
         :class:`~protocol.errors.StoreError` where the template that it follows is not there."""
         ...
 
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        """The same with the values that are not for everybody."""
+        ...
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        """What is equal at two times only where no record of these system prefixes has changed in between."""
+        ...
+
     def cut(self, prefix: str) -> Cut | None:
         """The highest delegated prefix at or above ``prefix`` (normal form); None where none is, and where there is a
         closure: nobody is referred from there."""

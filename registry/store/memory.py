@@ -114,6 +114,12 @@ class MemoryStore:
     def shown(self, identifier: bytes, body: bytes) -> bytes:
         return self._expanders.shown(identifier, body)
 
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.expanded(identifier, body)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        return self._feed.head
+
     def cut(self, prefix: str) -> Cut | None:
         return find_cut(self.find, prefix) if self._delegates and self.closure(prefix) is None else None
 

@@ -51,16 +51,14 @@ def stored_template(body: bytes | None) -> tuple[int, Template | None]:
 
 
 class Expanders:
-    """Expands records by the templates that ``find``, a store's, gives: to what anybody may see or, where ``whole``, to
-    all that they have."""
+    """Expands records by the templates that ``find``, a store's, gives."""
 
-    def __init__(self, find: Callable[[bytes], bytes | None], *, whole: bool = False) -> None:
+    def __init__(self, find: Callable[[bytes], bytes | None]) -> None:
         self._find = find
-        self._whole = whole
         self._known: dict[tuple[bytes, int], tuple[bytes, Expander]] = {}  # with the body of the template's record
 
     def answered(self, identifier: bytes, body: bytes) -> bytes:
-        """The answered body of an active record whose values are of the second form, under an identifier in normal
+        """The public body of an active record whose values are of the second form, under an identifier in normal
         form. Raises :class:`StoreError` where its template is not there, :class:`~protocol.errors.RecordError` where
         the body is damaged."""
         head, template, data = split_templated(body)
@@ -70,6 +68,14 @@ class Expanders:
     def shown(self, identifier: bytes, body: bytes) -> bytes:
         """The same for values of either form."""
         return self.answered(identifier, body) if is_templated(split_body(body).values) else public_body(body)
+
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        """The same with the values that are not for everybody."""
+        if not is_templated(split_body(body).values):
+            return body
+        head, template, data = split_templated(body)
+        _, expander = self._known.get((identifier.partition(b"/")[0], template)) or self._learn(identifier, template)
+        return head + expander.all_values(data, identifier)
 
     def refresh(self) -> bool:
         """Forget the templates whose records are not as they were, or cannot be read any more; whether there are
@@ -93,7 +99,7 @@ class Expanders:
             raise StoreError(NO_TEMPLATE, identifier=identifier.decode("utf-8", "replace"), version=version)
         if len(self._known) >= MAX_EXPANDERS:
             self._known.clear()
-        known = self._known[prefix, version] = body, Expander(template, whole=self._whole)
+        known = self._known[prefix, version] = body, Expander(template)
         return known
 
     def _body(self, prefix: bytes, version: int) -> bytes | None:

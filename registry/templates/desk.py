@@ -17,8 +17,8 @@ from protocol.status import Status
 from protocol.templates import Template, check_change, check_template, encode_template, read_template
 from registry.delegations import SystemBatch
 from registry.gate import Gate
-from registry.permissions import Operation
 from registry.rights import DELEGATED
+from registry.store.callers.permissions import Operation
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Store
 from registry.store.system import TEMPLATES, system_identifier

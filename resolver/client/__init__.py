@@ -6,6 +6,7 @@
         answer = await client.resolve("88.118.32001/P0000000123456")
         print(answer.url, answer.proof.time)
 
+With ``key=SigningKey(…)`` or ``token="bst_…"`` of an identity they have what that reader may read besides.
 Answers are verified unless you ask for an :class:`UnverifiedClient`, whose answers are of another type. All errors
 are :class:`~protocol.errors.BiaoshiError`. :class:`SyncClient` is the same without ``await``.
 """

@@ -66,6 +66,12 @@ class StreamConnection(asyncio.Protocol):
         return self._failure is None
 
     @property
+    def peer(self) -> str:
+        """The IP address at the other end; empty where there is nobody any more."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
+
+    @property
     def chain(self) -> Chain | None:
         """The chain that the node showed, once it was verified."""
         return self.exchange.chain

@@ -149,7 +149,7 @@ class Resolving(ABC, Generic[AnyAnswer]):
         return self._answer(wire, reply.status, reply.payload, reply)
 
     async def history(self, identifier: str) -> AsyncGenerator[Record, None]:
-        """The versions of a record that are kept, the newest first, without what is not for everybody."""
+        """The versions of a record that are kept, the newest first, without what this reader may not see."""
         wire = normal_text(identifier)
         before: int | None = None
         while True:
@@ -321,8 +321,16 @@ class Resolving(ABC, Generic[AnyAnswer]):
             if idle is not None and (not idle.load or len(connections) >= self._connections_each):
                 return idle
             connection = await StreamConnection.open(server, self._verifier)
+            try:
+                await self._introduce(connection)
+            except BaseException:
+                connection.close()
+                raise
             connections.append(connection)
             return connection
+
+    async def _introduce(self, connection: StreamConnection) -> None:
+        """Say who asks, where that is to be said."""
 
     @staticmethod
     def _require_ok(reply: UnprovenReply) -> UnprovenReply:

@@ -117,7 +117,7 @@ def test_datagrams_have_room_for_their_answers() -> None:
 def test_requests_of_two_lengths_are_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are cut out of one buffer by their common length."""
     names = iter(["88.118.32001/P1", *["88.118.32001/P22"] * 300])
-    monkeypatch.setattr(generator, "uniform_identifier", lambda _: next(names))
+    monkeypatch.setattr(generator, "uniform_identifier", lambda *_: next(names))
     with pytest.raises(ValueError, match="differ in length"):
         plan("tcp", RECORDS, 1, seed=1)
 

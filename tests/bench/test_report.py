@@ -42,7 +42,7 @@ def test_targets_are_met_from_the_right_side() -> None:
 
 
 def test_every_target_belongs_to_a_figure_that_is_measured() -> None:
-    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (run, recursion, following, api))
+    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (run, recursion, following, api, kinds))
     for name in TARGETS:
         assert name in run.LOADS or f'"{name}"' in source, name
 

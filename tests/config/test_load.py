@@ -177,6 +177,7 @@ def test_every_option_set(tmp_path: Path) -> None:
         workers = 256
         listing = false
         unsealed = true
+        tokens_in_clear = true
         cache_bytes = 0
         [registry]
         host = "node.example.cn"
@@ -225,7 +226,8 @@ def test_every_option_set(tmp_path: Path) -> None:
             "zone": [KEY, OTHER_KEY], "zone_secret": "c", "online": "a.pem", "statement": "b", "online_days": 2,
             "delegations": "d", "delegation_days": 0.5, "successions": "e", "parent": "[::1]:26411",
         },
-        "resolver": {"host": "::", "port": 0, "workers": 256, "listing": False, "unsealed": True, "cache_bytes": 0},
+        "resolver": {"host": "::", "port": 0, "workers": 256, "listing": False, "unsealed": True,
+                "tokens_in_clear": True, "cache_bytes": 0},
         "registry": {"host": "node.example.cn", "port": 65_535, "writers": [
             {"name": "one", "key": KEY, "prefixes": ["88.118.0042", "88.118.0042.a"]},
             {"name": "two", "key": OTHER_KEY, "prefixes": ["88.118.0042.B"]},

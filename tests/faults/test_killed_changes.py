@@ -23,7 +23,7 @@ CHILD: Final = """
 import sys
 from pathlib import Path
 from registry.store.lmdb.writer import LmdbStore
-from registry.permissions import Role
+from registry.store.callers.permissions import Role
 from registry.identities.bodies import NewToken
 from tests.registry.house import ADMINISTRATOR, NOW, WHY, House
 

@@ -1,4 +1,4 @@
-"""What a server makes of a stranger's requests: judges like those of ``decoders``, for the two doors of a node."""
+"""What a server makes of a stranger's requests: judges like those of ``decoders``, for the doors of a node."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from registry.store.memory import MemoryStore
 from registry.store.system import is_system
 from registry.store.writes import ANY, Write
 from resolver.answering import Answerer
+from resolver.authenticating import AUTHENTICATING, Authentication
+from resolver.readers import Readers
 from tests.vectors.actors import IDENTIFIER, SECONDARY_CHAIN, VALUES
 
 MOST: Final = 256
@@ -113,6 +115,25 @@ def judge_run(data: bytes) -> None:
         assert len(more) <= 2
 
 
+def judge_readers(data: bytes) -> None:
+    """A stranger becomes nobody's reader, whatever it proves; a reader is answered whatever a stranger is."""
+    readers = Readers(answerer()._reader, FACTS, {WRITER.public: [ZONE]}, (), steady=lambda: 0.0)
+    stranger = Authentication(readers, "127.0.0.1")
+    reader = readers.answerer(lambda: readers.by_key(WRITER.public))
+    for message, _ in messages(data):
+        try:
+            op, _, arguments = read_request(message)
+        except MessageError:
+            continue
+        if op not in AUTHENTICATING:
+            everybodys = check_response(message, answerer().one(message))
+            assert check_response(message, reader.one(message))[0] == everybodys[0]
+            continue
+        status, _ = check_response(message, stranger.answer(message, WRITER.public))
+        assert stranger.answerer is None
+        assert status != Status.OK or (op == Op.AUTHENTICATE and len(arguments) == 2)
+
+
 def judge_registry(data: bytes) -> None:
     """A stranger gets nothing written and no rights; a writer's batch is checked write by write."""
     store = stock()
@@ -187,5 +208,6 @@ def _check_batch(batch: Batch, message: object) -> None:
 DOORS: Final[dict[str, Callable[[bytes], None]]] = {
     "resolver": judge_resolver,
     "run": judge_run,
+    "readers": judge_readers,
     "registry": judge_registry,
 }

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 
+from protocol.challenges import READ_CONTEXT
 from protocol.errors import Rule
 from protocol.messages import Op
 from protocol.records import DEFAULT_PERMISSIONS
@@ -43,7 +44,7 @@ def test_every_operation_is_described() -> None:
 
 
 def test_every_rule_that_is_named_exists() -> None:
-    rooms = "identifier|record|message|trust|rights|report|statement|delegating"
+    rooms = "reading|identifier|record|message|trust|rights|report|statement|delegating"
     named = set(re.findall(rf"`\[?\"?((?:{rooms})\.[a-z0-9-]+)", TEXT))
     assert len(named) > 20
     assert named <= set(Rule.known)
@@ -71,6 +72,7 @@ def test_contexts() -> None:
         REQUEST_CONTEXT,
         PROVE_CONTEXT,
         COPY_CONTEXT,
+        READ_CONTEXT,
         ASK_CONTEXT,
         KEY_CONTEXT,
         SUCCESSION_CONTEXT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import msgpack
@@ -18,11 +19,20 @@ from registry.feeding import Poll
 from registry.followers import Followers
 from registry.rights import Rights
 from registry.session import Session
+from registry.store.allotments import Stage
+from registry.store.callers.directory import key_name, token_name
+from registry.store.callers.kept import IDENTITIES, KEYS, TOKENS, Identity, Key, Token
+from registry.store.callers.permissions import Role
 from registry.store.history import Policy, policy_write
 from registry.store.memory import MemoryStore
+from registry.store.shelf import Found, Shelf
 from registry.store.system import DELEGATIONS, system_write
 from registry.store.writes import ANY, SUSPEND, Write
+from resolver import authenticating
 from resolver.answering import Answerer
+from resolver.readers import Readers
+from tests.registry.store.builders import allot
+from tests.vectors import reading
 from tests.vectors.actors import BODY, ENTERPRISE, IDENTIFIER, NOW, SECONDARY, VALUES, WITHDRAWN_BODY
 from tests.vectors.generate import FACTS, NEW, NEW_VALUES, NONCE, PROOF, STATUS_PAYLOAD, THIRD, WRITER
 from tests.vectors.load import load
@@ -147,7 +157,8 @@ def test_the_status_has_the_keys_of_the_vector() -> None:
 @pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one["door"] == "registry"])
 def test_the_resolver_has_no_operation_of_the_registry(name: str) -> None:
     _, status, payload = msgpack.unpackb(Answerer(MemoryStore(), FACTS).one(request(name)))
-    assert (status, payload) == (303, ["message.resolvers-port", {"op": OPERATIONS[name]["op"]}])
+    rule = "message.not-a-readers-door" if name in ("authenticate", "prove") else "message.resolvers-port"
+    assert (status, payload) == (303, [rule, {"op": OPERATIONS[name]["op"]}])
 
 
 @pytest.mark.parametrize("vector", load("messages")["bad_requests"], ids=lambda one: one["name"])
@@ -233,6 +244,44 @@ def test_proving_a_key() -> None:
     assert answered(stranger, store, "authenticate") == response("authenticate", "unknown key")
     assert answered(stranger, store, "prove") == response("prove", "not proven")
     assert PROOF.hex() in OPERATIONS["prove"]["request"]
+
+
+def readers_door(monkeypatch: pytest.MonkeyPatch, peer: str = "127.0.0.1") -> Callable[[str], str]:
+    """Asks a resolver at which the reader of the vectors has its key and its token."""
+    monkeypatch.setattr(authenticating.os, "urandom", lambda _: reading.NONCE)
+    digest = sha256(reading.TOKEN.encode()).hexdigest()
+    prefix = reading.NAME.partition("/")[0]
+    credentials = (token_name(digest), key_name(reading.READER.public))
+    store = MemoryStore()
+    identity = Identity(roles=(Role.READER,), made=NOW, credentials=credentials)
+    nothing_there = Found(0, None)
+    store.apply([
+        allot(prefix, Stage.HOSTED),
+        Shelf(store, IDENTITIES, Identity).write(reading.NAME, nothing_there, identity),
+        Shelf(store, TOKENS, Token).write(
+            digest, nothing_there, Token(identity=reading.NAME, made=NOW, until=NOW + 86_400)
+        ),
+        Shelf(store, KEYS, Key).write(
+            f"01{reading.READER.public.raw.hex()}", nothing_there, Key(identity=reading.NAME, made=NOW)
+        ),
+    ], NOW)  # fmt: skip
+    readers = Readers(store, FACTS, {}, (), clock=lambda: NOW, steady=lambda: NOW)
+    door = authenticating.Authentication(readers, peer)
+    return lambda name: door.answer(request(name), SECONDARY.online.public).hex()
+
+
+def test_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = readers_door(monkeypatch)
+    assert ask("authenticate, to read") == response("authenticate, to read", "challenged")
+    assert ask("prove, to read") == response("prove, to read", "proven")
+    assert ask("prove, to read") == response("prove, to read", "not proven")
+    assert ask("token") == response("token", "proven")
+    far = readers_door(monkeypatch, reading.PEER)
+    assert far("token") == response("token", "in clear")
+    monkeypatch.setattr(reading.READER.public.__class__, "verifies", lambda *_: False)
+    for said in (*["not proven"] * 5, "wrong too often"):
+        assert far("authenticate, to read") == response("authenticate, to read", "challenged")
+        assert far("prove, to read") == response("prove, to read", said)
 
 
 def test_writing() -> None:

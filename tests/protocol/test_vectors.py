@@ -61,6 +61,17 @@ def test_the_proof_of_a_key_is_a_signature_over_context_zone_and_nonce() -> None
     assert plain.sign(bytes.fromhex(vector["seed"]), signed).hex() == vector["signature"]
 
 
+def test_a_readers_proof_names_the_zone_and_the_key_that_sealed_the_nonce() -> None:
+    vector = load("messages")["reading"]
+    zone, online = vector["zone"].encode(), bytes.fromhex(vector["online_key"])
+    key_id = sha256(b"\x01" + online).digest()[:8]
+    signed = b"biaoshi read 1\x00" + bytes([len(zone)]) + zone + key_id + bytes.fromhex(vector["nonce"])
+    assert signed.hex() == vector["signed"]
+    assert plain.public_of(bytes.fromhex(vector["seed"])).hex() == vector["public"]
+    assert plain.sign(bytes.fromhex(vector["seed"]), signed).hex() == vector["signature"]
+    assert sha256(vector["token"].encode()).hexdigest() == vector["kept"]
+
+
 @pytest.mark.parametrize("turn", load("merkle")["trees"], ids=lambda one: f"{one['size']} bundles")
 def test_trees_proofs_and_seals(turn: Any) -> None:
     merkle = load("merkle")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from protocol.errors import Refused
 from protocol.status import Status
 from registry.gate import Gate
-from registry.permissions import Caller, Role
 from registry.rights import NOT_AUTHENTICATED
+from registry.store.callers.permissions import Caller, Role
 
 
 def open_gate(*prefixes: str) -> Gate:

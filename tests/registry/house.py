@@ -14,8 +14,8 @@ from registry.changes import Change
 from registry.enterprises.bodies import Allot, Application, Contact, Why
 from registry.enterprises.credit_codes import check_character
 from registry.identities.bodies import NewIdentity
-from registry.permissions import Caller, Role
 from registry.rights import Rights
+from registry.store.callers.permissions import Caller, Role
 from registry.store.interface import Store
 from registry.store.memory import MemoryStore
 from registry.store.writes import Outcome, Write

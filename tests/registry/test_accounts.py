@@ -25,8 +25,8 @@ from registry.audit.export import verify
 from registry.changes import Change
 from registry.enterprises.bodies import Allot
 from registry.identities.bodies import NewIdentity, NewToken
-from registry.permissions import Role
 from registry.server import OpenRegistry, open_registry
+from registry.store.callers.permissions import Role
 from registry.store.lmdb.reader import LmdbReader
 from tests.e2e.nodes import change as change_option
 from tests.registry.house import ADMINISTRATOR, AUDITOR, WHY, ZONE, application, code

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from protocol.errors import Refused
 from protocol.identifiers import covers
-from registry.permissions import ENDED, NOT_ALLOWED, STAFF, Caller, Operation, Role, allows, check, where, within
+from registry.store.callers.permissions import (
+    ENDED,
+    NOT_ALLOWED,
+    STAFF,
+    Caller,
+    Operation,
+    Role,
+    allows,
+    check,
+    where,
+    within,
+)
 
 EXPECTED = """
                       node-administrator auditor enterprise-administrator enterprise-writer reader

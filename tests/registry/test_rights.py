@@ -8,16 +8,16 @@ from protocol.errors import Refused
 from protocol.signatures import SigningKey
 from protocol.status import Status
 from registry.followers import Followers
-from registry.permissions import Caller, Operation, Role, allows
 from registry.rights import (
     COPY_CONTEXT,
     PROVE_CONTEXT,
     UNKNOWN_KEY,
-    WRITERS_OPERATIONS,
     Rights,
     challenge_bytes,
     permits,
 )
+from registry.store.callers.configured import WRITERS_OPERATIONS
+from registry.store.callers.permissions import Caller, Operation, Role, allows
 
 KEY = SigningKey(b"k" * 32).public
 OTHER = SigningKey(b"o" * 32).public

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from protocol.challenges import CHALLENGE_BYTES
 from protocol.errors import RecordError, StoreError
 from protocol.framing import split
 from protocol.kept import encode_data, read_data
@@ -32,7 +33,7 @@ from protocol.trust import Chain
 from registry.feeding import Poll, Question, read_page
 from registry.followers import Followers
 from registry.intake import read_writes
-from registry.rights import CHALLENGE_BYTES, Rights, challenge_bytes
+from registry.rights import Rights, challenge_bytes
 from registry.session import Batch, Session
 from registry.store.feed import FeedPage
 from registry.store.interface import STORE_FAILED, STORE_FULL, flat

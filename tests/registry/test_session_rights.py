@@ -16,9 +16,9 @@ from protocol.trust import Chain
 from registry.enterprises.bodies import Allot
 from registry.feeding import Poll
 from registry.identities.bodies import ChangeIdentity, NewKey
-from registry.permissions import Role
 from registry.rights import challenge_bytes
 from registry.session import Batch, Session
+from registry.store.callers.permissions import Role
 from registry.store.writes import ANY
 from tests.registry.house import ADMINISTRATOR, NOW, WHY, ZONE, ZONE_KEY, House, code
 from tests.registry.store.builders import values

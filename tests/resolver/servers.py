@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import uvloop
@@ -17,13 +17,14 @@ from protocol.exchange import Exchange, Reply
 from protocol.messages import Op
 from protocol.node import NodeFacts
 from protocol.records import DEFAULT_PERMISSIONS, Permission, Value, encode_values
-from protocol.signatures import SigningKey
+from protocol.signatures import PublicKey, SigningKey
 from protocol.statements import OnlineKey
 from protocol.trust import Chain, TrustAnchor, Verifier
 from protocol.turn import Turn
 from registry.store.memory import MemoryStore
 from registry.store.writes import ANY, Write
 from resolver.answering import Answerer
+from resolver.readers import Readers
 from resolver.tcp import Connections
 from resolver.udp import DatagramDoor
 
@@ -125,6 +126,8 @@ class Server:
         role: str = "secondary",
         listing: bool = True,
         host: str = "127.0.0.1",
+        writers: Mapping[PublicKey, list[str]] | None = None,
+        tokens_in_clear: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -135,7 +138,10 @@ class Server:
         self.facts = NodeFacts(role, keys.zone, "biaoshi/1", keys.chain, listing)
         self.answerer = Answerer(store, self.facts)
         self.turn = Turn(keys.online, loop.call_soon, self._now_ms, self._count_turn)
-        self.connections = Connections(self.answerer, self.turn, loop, unsealed=unsealed, clock=clock)
+        self.readers = Readers(store, self.facts, writers or {}, [keys.key.public], tokens_in_clear=tokens_in_clear)
+        self.connections = Connections(
+            self.answerer, self.turn, loop, unsealed=unsealed, readers=self.readers, clock=clock
+        )
         self.store = store
         self.accepted = 0
         self.port = 0

@@ -422,7 +422,15 @@ def test_unknown_operations(op: int) -> None:
     assert rule_of(found) == "message.unknown-operation"
 
 
-@pytest.mark.parametrize("op", [*range(16, 30), *range(40, 44)])
+@pytest.mark.parametrize("op", [11, 16, 17])
+def test_who_proves_who_it_is_does_so_at_a_connection(op: int) -> None:
+    """The answerer knows none; nor does the UDP door, or a recursive node."""
+    found = ask(op, b"x")
+    assert found.status == Status.UNKNOWN_OPERATION
+    assert rule_of(found) == "message.not-a-readers-door"
+
+
+@pytest.mark.parametrize("op", [*range(18, 30), *range(40, 44)])
 def test_whoever_wants_to_register_is_sent_to_the_other_port(op: int) -> None:
     found = ask(op, b"x")
     assert found.status == Status.UNKNOWN_OPERATION

@@ -64,7 +64,7 @@ from registry.rights import NO_PROOF, NOT_AUTHENTICATED, ONLY_FOLLOWERS, OTHER_P
 from registry.statistics.rules import NOT_DELEGATED, USED_NUMBER
 from registry.store.feed import DIVERGED
 from registry.store.history import FORGOTTEN
-from tests.vectors import delegating, relaying, templating
+from tests.vectors import delegating, reading, relaying, templating
 from tests.vectors.actors import (
     ABSENT,
     ANCHOR,
@@ -400,6 +400,7 @@ def questions() -> list[Question]:
         ("status", "both", Op.STATUS, (), [("shown", 0, STATUS_PAYLOAD)]),
         ("an operation that is not there", "both", 15, (),
          [("refused", *failure(MessageError(UNKNOWN_OPERATION, op=15)))]),
+        *reading.questions(),
         ("authenticate", "registry", Op.AUTHENTICATE, (1, WRITER.public.raw),
          [("challenged", 0, NONCE), ("unknown key", *unknown)]),
         ("prove", "registry", Op.PROVE, (PROOF,),
@@ -478,6 +479,7 @@ def messages() -> Json:
             "seed": WRITER.seed.hex(), "public": WRITER.public.raw.hex(), "zone": SECONDARY.prefix,
             "nonce": NONCE.hex(), "signed": challenge.hex(), "signature": PROOF.hex(),
         },
+        "reading": reading.reading(),
         "code": {
             "bytes": delegating.CODE_BYTES.hex(), "text": delegating.CODE, "seed": delegating.CODE_KEY.seed.hex(),
             "public": delegating.CODE_KEY.public.raw.hex(), "request": delegating.REQUEST.hex(),

@@ -175,6 +175,14 @@ class LmdbReader:
     def shown(self, identifier: bytes, body: bytes) -> bytes:
         return self._expanders.shown(identifier, body)
 
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        return self._expanders.expanded(identifier, body)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        with engine_errors(self._path):
+            txn = self._begun()
+            return tuple(txn.get(prefix, db=self._tables.prefixes) for prefix in prefixes)
+
     def cut(self, prefix: str) -> Cut | None:
         self._begun()
         if self._closing[0] is None or prefix.encode() in self._numbers or self.closure(prefix) is not None:

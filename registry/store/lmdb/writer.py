@@ -120,6 +120,14 @@ class LmdbStore:
         with self._snapshot() as reader:
             return reader.shown(identifier, body)
 
+    def expanded(self, identifier: bytes, body: bytes) -> bytes:
+        with self._snapshot() as reader:
+            return reader.expanded(identifier, body)
+
+    def marks(self, prefixes: Sequence[bytes]) -> object:
+        with self._snapshot() as reader:
+            return reader.marks(prefixes)
+
     def cut(self, prefix: str) -> Cut | None:
         with self._snapshot() as reader:
             return reader.cut(prefix)

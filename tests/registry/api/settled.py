@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from registry.permissions import Role
+from registry.store.callers.permissions import Role
 from registry.store.memory import MemoryStore
 from tests.registry.api.serving import Client, Serving, serving
 from tests.registry.house import application, code

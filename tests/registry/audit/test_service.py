@@ -8,7 +8,7 @@ from protocol.errors import Refused
 from protocol.limits import MAX_LIST
 from protocol.trust import TrustAnchor
 from registry.audit.export import verify
-from registry.permissions import NOT_ALLOWED, Role
+from registry.store.callers.permissions import NOT_ALLOWED, Role
 from tests.registry.house import ADMINISTRATOR, AUDITOR, NOW, WHY, House
 from tests.vectors.actors import TOP
 

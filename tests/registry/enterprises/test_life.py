@@ -19,8 +19,8 @@ from registry.enterprises.life import (
 )
 from registry.enterprises.prefixes import DELEGATED, NO_NUMBERS, OUTSIDE, TAKEN, next_free
 from registry.enterprises.service import Enterprises
-from registry.permissions import NOT_ALLOWED, Caller, Role
 from registry.store.allotments import Stage
+from registry.store.callers.permissions import NOT_ALLOWED, Caller, Role
 from registry.store.system import DELEGATIONS, system_write
 from tests.registry.house import ADMINISTRATOR, AUDITOR, NOW, WHY, ZONE, House, application, code
 from tests.registry.store.builders import put

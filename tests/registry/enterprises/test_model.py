@@ -12,7 +12,7 @@ from protocol.status import Status
 from registry.audit.chain import first_link, walk
 from registry.audit.log import kept_entries
 from registry.enterprises.bodies import Allot, Why
-from registry.permissions import Operation, where
+from registry.store.callers.permissions import Operation, where
 from registry.store.system import DELEGATIONS, system_write
 from tests.registry.house import ADMINISTRATOR, AUDITOR, NOW, ZONE, House, application, code
 from tests.registry.store.builders import put

@@ -7,16 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Refused
-from registry.identities import attempts
-from registry.identities.attempts import FREE, LONGEST_WAIT_SECONDS, Attempts
 from registry.identities.secrets import (
-    TOKEN_MARK,
     hash_password,
-    new_token,
     nobodys_password,
     password_fits,
-    token_digest,
 )
+from registry.store.callers import attempts
+from registry.store.callers.attempts import FREE, LONGEST_WAIT_SECONDS, Attempts
+from registry.store.callers.tokens import TOKEN_MARK, new_token, token_digest
 
 
 def test_tokens() -> None:

@@ -31,10 +31,10 @@ from registry.identities.rules import (
     OWN_RIGHTS,
     TOO_MANY_CREDENTIALS,
     UNKNOWN,
-    WRONG,
 )
 from registry.identities.secrets import hash_password
-from registry.permissions import NOT_ALLOWED, Caller, Operation, Role, allows
+from registry.store.callers.directory import WRONG
+from registry.store.callers.permissions import NOT_ALLOWED, Caller, Operation, Role, allows
 from tests.registry.house import ADMINISTRATOR, AUDITOR, NOW, WHY, ZONE, ZONE_KEY, House
 
 ADMIN, WRITER, READER = Role.ENTERPRISE_ADMINISTRATOR, Role.ENTERPRISE_WRITER, Role.READER

@@ -10,9 +10,9 @@ from protocol.errors import StoreError
 from protocol.records import State, encode_body
 from protocol.status import Status
 from registry.enterprises.bodies import Allotment
-from registry.shelf import Found, Shelf
 from registry.store.allotments import ALLOTMENTS, BAD_ALLOTMENT, Stage, find_closure, find_stage
 from registry.store.memory import MemoryStore
+from registry.store.shelf import Found, Shelf
 from registry.store.system import system_identifier, system_write
 from tests.registry.store.builders import allot
 

@@ -138,7 +138,8 @@ class Caller(NamedTuple):
 
     ``name`` is that of an identity, or a key as text. ``prefixes`` is what is the caller's own, within what the
     credential is good for; ``operations`` are those of the credential, None for all; ``until`` is when it ends, in
-    seconds since 1970, None for never. ``names`` are those by which values may name it as a reader (``readers``).
+    seconds since 1970, None for never; ``limits`` are the prefixes that it is limited to, whosever they are, none
+    where it is not.
     """
 
     name: str
@@ -146,7 +147,7 @@ class Caller(NamedTuple):
     prefixes: tuple[str, ...]
     operations: frozenset[Operation] | None = None
     until: int | None = None
-    names: frozenset[str] = frozenset()
+    limits: tuple[str, ...] = ()
 
 
 def allows(caller: Caller, operation: Operation, prefix: str, now: int, about: str = "") -> bool:
