@@ -27,10 +27,11 @@ class NoNodeRuns(Exception):
     def message(self, language: str = "en") -> str:
         """The sentence for a person; ``language`` is ``en`` or ``zh``."""
         option = {"resolver": "--server", "registry": "--registry", "api": "--api"}[self._side]
+        side = {"api": "JSON API"}.get(self._side, self._side)
         if language == "zh":
-            return f"{self._node} 中没有运行带 {self._side} 的节点，请用 biaoshi serve 启动，或用 {option} 给出地址"
+            return f"{self._node} 中没有运行带 {side} 的节点，请用 biaoshi serve 启动，或用 {option} 给出地址"
         return (
-            f"no node with a {self._side} runs in {self._node}; start it with 'biaoshi serve --config "
+            f"no node with a {side} runs in {self._node}; start it with 'biaoshi serve --config "
             f"{self._node}/biaoshi.toml', or name an address with {option}"
         )
 

@@ -100,10 +100,10 @@ class ApiAddress:
             response = connection.getresponse()
             raw = response.read(MAX_ANSWER_BYTES)
             answer = json.loads(raw) if raw else None
+        except (OSError, http.client.HTTPException) as error:  # a certificate that is not trusted is a ValueError, too
+            raise Unreachable(NO_ANSWER, url=self.url, reason=str(error) or type(error).__name__) from None
         except ValueError:
             raise MessageError(BAD_ANSWER, url=self.url) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(NO_ANSWER, url=self.url, reason=str(error) or type(error).__name__) from None
         finally:
             connection.close()
         if response.status >= 400:

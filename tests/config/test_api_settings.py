@@ -73,5 +73,5 @@ def test_where_the_api_of_a_node_is(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text(text, "utf-8")
         with pytest.raises(NoNodeRuns) as caught:
             api_url(None, tmp_path)
-        assert "--url" in caught.value.message()
-        assert "--url" in caught.value.message("zh")
+        assert "--api" in caught.value.message()
+        assert "--api" in caught.value.message("zh")
