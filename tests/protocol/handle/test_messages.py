@@ -185,6 +185,13 @@ def test_a_count_that_cannot_be(opcode: Opcode) -> None:
     assert error.details["most"] == 0
 
 
+def test_a_count_of_one_too_many() -> None:
+    error = refused(
+        fields.TOO_MANY, read_message, with_body(Opcode.REMOVE_VALUES, u32(4) + b"88/a" + u32(3) + bytes(8))
+    )
+    assert error.details == {"field": "indexes", "count": 3, "most": 2}
+
+
 def test_a_ttl_of_no_kind() -> None:
     value = bytearray(values.encode_value(HandleValue(7, "URL", b"x")))
     value[8] = 2
@@ -265,9 +272,16 @@ WHOLE = MAX_PAYLOAD_BYTES - HEADER_BYTES - 4
 HOSTILE = {
     "indexes": with_body(1, u32(0) + u32((WHOLE - 12) // 4) + b"\x7f" * ((WHOLE - 12) // 4 * 4) + u32(0)),
     "types": with_body(1, u32(0) + u32(0) + u32((WHOLE - 12) // 4) + bytes((WHOLE - 12) // 4 * 4)),
+    "types of a letter": with_body(
+        1, u32(0) + u32(0) + u32((WHOLE - 12) // 6) + b"\0\0\0\x02\xc4\x81" * ((WHOLE - 12) // 6)
+    ),
     "values": with_body(100, u32(0) + u32((WHOLE - 8) // 26) + bytes((WHOLE - 8) // 26 * 26)),
     "references": with_body(
         100, u32(0) + u32(1) + bytes(22) + u32((WHOLE - 34) // 8) + b"\0\0\0\0\x7f\0\0\0" * ((WHOLE - 34) // 8)
+    ),
+    "references of a letter": with_body(
+        100,
+        u32(0) + u32(1) + bytes(22) + u32((WHOLE - 34) // 10) + b"\0\0\0\x02\xc4\x81\x7f\0\0\0" * ((WHOLE - 34) // 10),
     ),
     "values announced": with_body(100, u32(0) + u32(0xFFFF_FFFF) + bytes(WHOLE - 8)),
     "a long handle": with_body(101, u32(WHOLE - 4) + b"a" * (WHOLE - 4)),
@@ -277,7 +291,7 @@ HOSTILE = {
 }
 
 MOST_PER_BYTE = 20
-"""Bytes of Python's memory for a byte of a message: references take 17, indexes 15."""
+"""Bytes of Python's memory for a byte of a message: references to handles of one letter take 17, indexes 12."""
 
 
 @pytest.mark.parametrize("what", HOSTILE)
