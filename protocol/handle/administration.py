@@ -1,4 +1,4 @@
-"""Who administers handles: data of ``HS_ADMIN`` and ``HS_VLIST`` values (RFC 3651, sections 3.2.1 and 3.2.6)::
+"""Who administers handles: data of ``HS_ADMIN`` and ``HS_VLIST`` values (RFC 3651, section 3.2)::
 
 HS_ADMIN = rights u16 · administrator (reference)
 HS_VLIST = references (count u32, reference ...)

@@ -1,4 +1,4 @@
-"""Who vouches for a message, and the proofs that answer a challenge (RFC 3652, sections 2.2.4 and 3.5.2)::
+"""Who vouches for a message, and the proofs that answer a challenge (RFC 3652, sections 2.2.4 and 3.5)::
 
     credential = version u8 · reserved u8 · options u16 · signer (reference) · type text · signature (octets)
     signature  = algorithm text · signature octets

@@ -1,4 +1,4 @@
-"""Public keys: data of ``HS_PUBKEY`` values (RFC 3651, section 3.2.3)::
+"""Public keys: data of ``HS_PUBKEY`` values, in the form of a site's key (RFC 3651, section 3.2.2)::
 
     key         = kind text · options u16 · what the kind has
     RSA_PUB_KEY = exponent octets · modulus octets
