@@ -32,4 +32,5 @@ come in as arguments, values and bytes go out. Read in this order:
 ``referrals``    what a node answers for a prefix that it has delegated
 ``relays``       what an authority said, handed on by a recursive node
 ``exchange``     the client's half of a connection: requests out, verified answers in
+``handle``       a room of its own: the Handle protocol, for programs that speak that one
 """

@@ -79,6 +79,18 @@ def test_imports_point_one_way(path: Path) -> None:
     assert siblings <= MAY_IMPORT[package]
 
 
+@pytest.mark.parametrize("path", _modules("protocol"), ids=_name)
+def test_the_native_protocol_knows_no_other(path: Path) -> None:
+    """The room of the Handle protocol rests on errors and status alone, and nothing of the native protocol on it."""
+    inside = [name for name in _imports(path) if name.startswith("protocol.handle")]
+    outside = {name.rpartition(".")[0] for name in _imports(path) if name.startswith("protocol.")}
+    if path.is_relative_to(HOUSE / "protocol/handle"):
+        native = {name for name in outside if name != "protocol.handle" and not name.startswith("protocol.handle.")}
+        assert native <= {"protocol.errors", "protocol.status"}
+    else:
+        assert not inside
+
+
 @pytest.mark.parametrize("path", _modules("resolver"), ids=_name)
 def test_resolver_knows_only_the_registrys_store(path: Path) -> None:
     foreign = [

@@ -67,6 +67,7 @@ from registry.store.memory import MemoryStore
 from registry.store.series import SERIES, series_identifier, series_of
 from registry.templates.checking import Checkers
 from tests.fuzz.doors import DOORS
+from tests.fuzz.handles import HANDLES
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
@@ -465,4 +466,5 @@ JUDGES: Final[dict[str, Judge]] = {
     "lines": judge_lines,
     "json": judge_json,
     **DOORS,
+    **HANDLES,
 }

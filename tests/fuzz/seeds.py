@@ -12,6 +12,7 @@ from protocol.framing import split
 from protocol.statements import Address, DelegationRequest
 from protocol.succession import Succession
 from tests.fuzz.decoders import conversation, honest_log
+from tests.fuzz.handles import handle_seeds
 from tests.vectors.actors import BODY, IDENTIFIER, NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FEED_CURSOR, FEED_MARK, FEED_PARTS, FILES
 from tests.vectors.load import load
@@ -111,6 +112,7 @@ def seeds() -> tuple[bytes, ...]:
     records = [one["record"].encode() for one in load("series")["patterns"]]
     vectors |= {*patterns, *(record.partition(b"/")[2] for record in records)}
     vectors.add(msgpack.packb([[[0, FEED_MARK, 1, None, [[records[0], BODY]]]], FEED_CURSOR, False, FEED_CURSOR]))
+    vectors |= handle_seeds()
     all_of_them = {*vectors, conversation()[1], honest_log(), *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 
