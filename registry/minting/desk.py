@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal_prefix
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MINTED
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES, MAX_MINTED
 from protocol.members import Members, check_kept
 from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
 from protocol.records import Head, State, encode_body
@@ -72,16 +72,26 @@ CHANGED: Final = Rule(
 )
 
 
+class Reserved(dict[bytes, int]):
+    """By identifier of a rule the next number that nobody has asked for. All connections of a registry share it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.being_set: dict[str, str] = {}
+        """By prefix the name of its rule that is on the way to the disk: one at a time, so that two which could mint
+        the same are never both unseen by the other."""
+
+
 class MintDesk:
     """Minting on one connection, behind its ``gate``. ``clock`` gives seconds since 1970; ``reserved`` is shared by all
-    connections: by identifier of a rule the next number that nobody has asked for."""
+    connections."""
 
     def __init__(
         self,
         store: Store,
         gate: Gate,
         clock: Callable[[], float],
-        reserved: dict[bytes, int],
+        reserved: Reserved,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -108,9 +118,13 @@ class MintDesk:
         identifier = rule_identifier(rule.prefix, rule.name)
         if kept is not None and (kept.following or identifier in self._reserved):
             raise Refused(USED, USED.status, name=rule.name)
+        if rule.prefix in self._reserved.being_set:
+            raise Refused(CHANGED, CHANGED.status, name=self._reserved.being_set[rule.prefix])
         self._check_others(rule)
+        self._reserved.being_set[rule.prefix] = rule.name
 
         def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
+            del self._reserved.being_set[rule.prefix]
             if isinstance(result, BiaoshiError):
                 return encode_failure(rid, result)
             if result[0].status is not Status.OK:
@@ -120,9 +134,10 @@ class MintDesk:
         return SystemBatch([rule_write(rule, 0, kept.version if kept else ABSENT)], response)
 
     def _check_others(self, rule: MintRule) -> None:
-        page = scan_below(self._store, COUNTERS, rule.prefix, None, MAX_LIST)
+        # Those of the prefix itself, which lie behind all that are below it.
+        page = scan_below(self._store, COUNTERS, rule.prefix, rule_identifier(rule.prefix, ""), MAX_LIST)
         others = [kept.rule for entry in page.entries if (kept := read_rule(*entry)) is not None]
-        others = [one for one in others if one.prefix == rule.prefix and one.name != rule.name]
+        others = [one for one in others if one.name != rule.name]
         if len(others) >= MAX_RULES:
             raise Refused(TOO_MANY_RULES, TOO_MANY_RULES.status, prefix=rule.prefix, limit=MAX_RULES)
         meeting = next((one for one in others if one.may_meet(rule)), None)
@@ -158,9 +173,13 @@ class MintDesk:
         kept = self._kept(prefix, rule_name)
         if kept is None:
             raise Refused(NO_RULE, NO_RULE.status, prefix=prefix, name=rule_name)
+        if self._reserved.being_set.get(prefix) == rule_name:
+            raise Refused(CHANGED, CHANGED.status, name=rule_name)
         series = kept.rule.series(self._clock())
         if values is not None:
             check_kept(series, values)
+            # A request of a few bytes has the node write no more than a writer can send in one.
+            count = min(count, MAX_MESSAGE_BYTES // _record_bytes(series, values))
         identifier = rule_identifier(prefix, rule_name)
         start = max(kept.following, self._reserved.get(identifier, 0))
         places, following = self._free(series, start, count)
@@ -211,6 +230,17 @@ class MintDesk:
 
 def _registrations(series: Series, minted: list[bytes], values: bytes) -> list[Write]:
     """Registrations of what was minted, with computed text filled in."""
+    fill, cut = _filling(series, values), len(series.prefix) + 1
+    return [Write(one, ABSENT, fill(one[cut:])) for one in minted]
+
+
+def _record_bytes(series: Series, values: bytes) -> int:
+    """Bytes of the values of any member, all of which have the same number."""
+    return len(_filling(series, values)(series.member(0)))
+
+
+def _filling(series: Series, values: bytes) -> Callable[[bytes], bytes]:
+    """What fills computed text in for a member's suffix."""
     members = Members(series, Head(1, State.ACTIVE, 0, values))
-    begin, cut = len(encode_body(1, State.ACTIVE, 0, b"")), len(series.prefix) + 1
-    return [Write(one, ABSENT, members.whole(one[cut:])[begin:]) for one in minted]
+    begin = len(encode_body(1, State.ACTIVE, 0, b""))
+    return lambda suffix: members.whole(suffix)[begin:]
