@@ -9,9 +9,11 @@ import pytest
 
 from protocol.errors import StoreError
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
-from protocol.records import State, Value, decode_body, encode_values, split_body
-from protocol.series import MAX_WIDTH, parse_series
+from protocol.members import Members
+from protocol.records import Head, State, Value, decode_body, encode_values, split_body
+from protocol.series import MAX_WIDTH, Series, parse_series
 from protocol.status import Status
+from registry.store import series as store_series
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Store
 from registry.store.lmdb import series as lmdb_series
@@ -278,3 +280,23 @@ def test_more_series_than_are_remembered(tmp_path: Path, monkeypatch: pytest.Mon
     assert [body is not None for body in reader.get_many(asked)] == [number % 12 < 10 for number in range(300)]
     reader.close()
     store.close()
+
+
+def test_who_looks_back_has_each_body_of_a_series_worked_out_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(store, "88.118.A/FORMER-{001..500}")
+    for number in range(5):
+        store.apply([series("88.118.A/FORMER-{001..500}", values(f"{number} {{counter}}"))], 20 + number)
+    worked_out: list[int] = []
+
+    def members(which: Series, kept: Head) -> Members:
+        worked_out.append(kept.version)
+        return Members(which, kept)
+
+    monkeypatch.setattr(store_series, "Members", members)
+    store_series._former.cache_clear()
+    for member in ("001", "002", "001"):
+        bodies = store.history(f"88.118.A/FORMER-{member}".encode())
+        assert [decode_body(body).values[0].text for body in bodies[:2]] == [f"4 {member}", f"3 {member}"]
+    assert sorted(worked_out) == [1, 2, 3, 4, 5, 6]
