@@ -300,3 +300,21 @@ def test_who_looks_back_has_each_body_of_a_series_worked_out_once(
         bodies = store.history(f"88.118.A/FORMER-{member}".encode())
         assert [decode_body(body).values[0].text for body in bodies[:2]] == [f"4 {member}", f"3 {member}"]
     assert sorted(worked_out) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("others", [1, 15, 16, 17, 50])
+def test_members_of_their_own_are_counted_among_records_that_are_none(store: Store, others: int) -> None:
+    """Also where many stand between two members, or one behind each."""
+    tens = [f"88.118.A/B{number}{behind:03d}-" for number in (2, 3) for behind in range(others)]
+    store.apply([put(one) for one in [*tens, *(f"88.118.A/B{number:02d}Y" for number in range(100))]], 5)
+    register(store, "88.118.A/B{00..99}X")
+    own = [f"88.118.A/B{number:02d}X" for number in (0, 2, 3, 20, 21, 39, 99)]
+    store.apply([put(one, values("own")) for one in own], 6)
+    store.apply([withdraw(own[0])], 7)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + 99
+    store.apply([series("88.118.A/B{00..99}X", SUSPEND)], 8)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + len(own) - 1
+    store.apply([series("88.118.A/B{00..99}X", RESUME)], 9)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + 99
+    assert store.in_the_way_of(parse_series("88.118.A/B{20..40}Z")) is None
+    assert store.in_the_way_of(parse_series("88.118.A/B{40..60}Y")) == "88.118.A/B40Y"
