@@ -164,6 +164,17 @@ def test_a_rule_is_held_against_others_however_many_there_are_below() -> None:
     assert broken(store, desk, Op.RULE, b"88.118", b"b", b"B{99..99}", b"UTC") is minting.MEETS
 
 
+def test_many_that_are_registered_are_passed_over_bit_by_bit() -> None:
+    """A request has the node look at a bounded number of them; whoever asks again goes on behind these."""
+    store = MemoryStore()
+    desk = desk_of(store)
+    set_rule(store, desk, text=b"B{0000..9999}")
+    store.apply([Write(series_identifier(parse_series("88.118.1/B{0001..1299}")), ABSENT, values())], 1)
+    given = [ask(store, desk, Op.MINT, PREFIX.encode(), b"r", 3, None)[0] for _ in range(4)]
+    assert given == [(b"88.118.1/B0000",), (), (b"88.118.1/B1300", b"88.118.1/B1301", b"88.118.1/B1302"),
+                     (b"88.118.1/B1303", b"88.118.1/B1304", b"88.118.1/B1305")]  # fmt: skip
+
+
 def test_large_records_are_minted_in_smaller_blocks() -> None:
     """What one request of a few bytes has the node write is bounded as what a writer sends is."""
     store = MemoryStore()
