@@ -101,7 +101,10 @@ def _translated(one: _One) -> str:
     characters = "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in one.ranges)
     if (one.least, one.most) == (1, 1):
         return f"[{characters}]"
-    return f"[{characters}]{{{one.least},{'' if one.most is None else one.most}}}"
+    if one.least == one.most:
+        return f"[{characters}]{{{one.least}}}"
+    # What was taken is not given back: as that cannot begin what comes behind, nothing would come of trying.
+    return f"[{characters}]{{{one.least},{'' if one.most is None else one.most}}}+"
 
 
 class _Reader:

@@ -21,7 +21,7 @@ from protocol.messages import RESOLVERS_PORT, Op, refusal
 from protocol.signatures import PublicKey, SigningKey
 from protocol.status import Status
 from protocol.trust import TrustAnchor, Verifier, Zone
-from registry import delegations  # noqa: F401  whose rules say what was refused
+from registry import putback, session  # noqa: F401  whose rules say what was refused
 from registry.codes import asking_bytes
 from registry.feeding import read_page
 from registry.replies import BAD_REPLY, ListedRecord, WriteResult, read_listed, read_outcomes, read_result, write_item

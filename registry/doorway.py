@@ -1,12 +1,15 @@
 """The connections of a registry: requests in, sealed answers out.
 
 A connection may have ``IN_FLIGHT`` batches waiting for the disk, or for a follower; its further requests wait in the
-kernel.
+kernel. What is answered at once shares ``TURN_SECONDS`` of a turn, and one connection gets at most ``TURN_BYTES`` in
+it; what does not fit queues up, a connection behind the other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
@@ -28,6 +31,13 @@ from registry.store.writes import Outcome
 
 IN_FLIGHT: Final = 16
 """Write requests of one connection that may wait for the disk: at most 16 MiB."""
+
+TURN_SECONDS: Final = 0.02
+"""Seconds from the first request of a turn until further ones wait for the next. The dearest requests, a batch of
+10,000 writes or a page of a megabyte, take longer than this by themselves, so a turn has one of them."""
+
+TURN_BYTES: Final = 2 << 20
+"""Bytes of answers after which a connection waits for the next turn: two pages of the greatest size."""
 
 UNREAD_BYTES: Final = 4 << 20
 """Bytes of answers that may wait for a client to read them."""
@@ -66,6 +76,25 @@ class Doorway:
         self.open: set[Connection] = set()
         self.empty = asyncio.Event()
         self.empty.set()
+        self._turn_until: float | None = None
+        self._queue: deque[Connection] = deque()
+        self._goes_on = False
+
+    def has_time(self) -> bool:
+        """Whether a further request may be answered in this turn; the first always may."""
+        now = time.perf_counter()  # goes on within a turn, which the loop's time need not
+        if self._turn_until is not None:
+            return now < self._turn_until
+        self._turn_until = now + TURN_SECONDS
+        self.loop.call_soon(self._begin_turn)
+        return True
+
+    def queue(self, connection: Connection) -> None:
+        """Have a connection go on in a later turn, behind those that wait already."""
+        self._queue.append(connection)
+        if not self._goes_on:
+            self._goes_on = True
+            self.loop.call_soon(self._go_on)
 
     def enter(self, connection: Connection) -> None:
         """Note a connection that is open."""
@@ -102,6 +131,18 @@ class Doorway:
             if unread or (connection.is_stranger and now - connection.heard > STRANGER_SECONDS):
                 connection.abort()
 
+    def _begin_turn(self) -> None:
+        self._turn_until = None
+
+    def _go_on(self) -> None:
+        for _ in range(len(self._queue)):
+            self._queue.popleft().go_on()
+            if not self.has_time():
+                break
+        self._goes_on = bool(self._queue)
+        if self._goes_on:
+            self.loop.call_soon(self._go_on)
+
     def has_room(self) -> bool:
         """Whether one more may come in; a stranger is dropped for it where need be."""
         if len(self.open) < MAX_CONNECTIONS:
@@ -124,6 +165,8 @@ class Connection(asyncio.Protocol):
         self._session = doorway.new_session()
         self._stream = MessageStream()
         self._in_flight = 0
+        self._pending = 0  # bytes of answers that wait for the end of the turn
+        self._queued = False
         self._closing = False
         self.blocked_since = 0.0
         self.heard = doorway.loop.time()  # when the last whole request came
@@ -132,6 +175,11 @@ class Connection(asyncio.Protocol):
     def is_stranger(self) -> bool:
         """Whether no key was proven here, and nothing waits for the disk."""
         return not self._session.proven and not self._in_flight
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether requests of it wait for a later turn."""
+        return self._queued
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
@@ -166,6 +214,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Take a sealed bundle of this connection, at the end of the turn."""
+        self._pending = 0
         if not self._transport.is_closing():
             self._transport.write(data)
         if self._closing and not self._in_flight:
@@ -181,9 +230,19 @@ class Connection(asyncio.Protocol):
         """Close at once."""
         self._transport.abort()
 
+    def go_on(self) -> None:
+        """Take the requests that had to wait for this turn."""
+        self._queued = False
+        if not self._transport.is_closing():
+            self._work()
+
     def _work(self) -> None:
-        """Take requests while the client reads and not too many batches wait for the disk."""
-        while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing:
+        """Take requests while the client reads, the turn has room and not too many batches wait for the disk."""
+        while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing and not self._queued:
+            if self._pending > TURN_BYTES or not self._doorway.has_time():
+                self._queued = True
+                self._doorway.queue(self)
+                break
             try:
                 messages, wire = self._stream.take(1)
             except MessageError as error:
@@ -195,6 +254,7 @@ class Connection(asyncio.Protocol):
             self.heard = self._doorway.loop.time()
             answer = self._session.answer(messages[0])
             if isinstance(answer, bytes):
+                self._pending += len(answer)
                 self._doorway.turn.add(self, 1, wire, answer)
             elif isinstance(answer, Poll):
                 self._doorway.polls.ask(self, answer, wire)
@@ -219,6 +279,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, wire: bytes, response: bytes) -> None:
         self._in_flight -= 1
+        self._pending += len(response)
         self._doorway.turn.add(self, 1, wire, response)
         if not self._transport.is_closing():
             self._work()

@@ -48,6 +48,7 @@ from registry.delegations import Delegations
 from registry.doorway import Doorway
 from registry.followers import Followers, Settle
 from registry.following.asking import Asking
+from registry.minting.desk import Reserved
 from registry.pruning import FeedPruner
 from registry.putback import PutBack
 from registry.rights import Rights
@@ -173,7 +174,7 @@ async def open_registry(
 
     period = settings.statistics.period
     checkers = Checkers(store.find)
-    reserved: dict[bytes, int] = {}
+    reserved = Reserved()
 
     def take_up(renewed: OwnKeys) -> None:
         turn.key = renewed.key

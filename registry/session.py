@@ -28,7 +28,7 @@ from registry.delegations import Delegations, SystemBatch
 from registry.feeding import Poll, read_question
 from registry.gate import Gate
 from registry.intake import read_writes
-from registry.minting.desk import MintDesk
+from registry.minting.desk import MintDesk, Reserved
 from registry.rights import (
     NO_PROOF,
     NOT_AUTHENTICATED,
@@ -84,7 +84,7 @@ class Session:
         *,
         period: int | None = 3_600,
         checkers: Checkers | None = None,
-        reserved: dict[bytes, int] | None = None,
+        reserved: Reserved | None = None,
     ) -> None:
         """``period`` are the seconds of an hour of statistics; None where there are none, as at a copy. ``checkers``
         are those that all sessions share, ``reserved`` is what all together have minted (``registry.minting.desk``)."""
@@ -115,7 +115,7 @@ class Session:
         self._operations |= TemplateDesk(store, self._checkers, self._gate).operations
         if period is not None:
             self._operations |= SeriesDesk(store, self._checkers, self._gate).operations
-            minting = MintDesk(store, self._gate, time.time, {} if reserved is None else reserved)
+            minting = MintDesk(store, self._gate, time.time, Reserved() if reserved is None else reserved)
             self._operations |= minting.operations
             self._operations |= Desk(store, facts.zone, self._may_read_statistics, time.time, period).operations
 

@@ -70,6 +70,9 @@ class _OkHeads(dict[int, bytes]):
 
 _ok_head: Final = _OkHeads().__getitem__
 
+_READ_AT_ONCE: Final = 250
+"""Identifiers of a resolve-many that are read together: no more than these are read in vain where they do not fit."""
+
 _MANY_OVERHEAD: Final = 64
 """Bytes of a resolve-many response around its items."""
 
@@ -243,8 +246,16 @@ class Answerer:
             raise MessageError(TOO_MANY, operation="resolve-many", limit=MAX_MANY, count=len(identifiers))
         if not set(map(type, identifiers)) <= _BYTES:
             raise MessageError(BAD_ARGUMENTS, operation="resolve-many", reason="every identifier is a string")
-        items: list[object] = list(self._reader.get_many(identifiers))
-        self._tally[OK] += len(items) - items.count(None)
+        items: list[object] = []
+        room = MAX_MESSAGE_BYTES
+        for start in range(0, len(identifiers), _READ_AT_ONCE):
+            found = self._reader.get_many(identifiers[start : start + _READ_AT_ONCE])
+            self._tally[OK] += len(found) - found.count(None)
+            items += found
+            room -= sum(len(body) for body in found if body is not None)
+            if room < 0:  # the others are not in this answer in any case
+                items += [(int(Status.TRUNCATED), None)] * (len(identifiers) - len(items))
+                break
         if None in items:
             items = [
                 self._absence(identifier) if item is None else item

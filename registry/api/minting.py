@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Final
 
@@ -17,7 +18,7 @@ from registry.api.replays import REPEATED
 from registry.api.routing import Answer, Call, Route, text_of
 from registry.api.writing import Writing
 from registry.json_records import JsonValue, encode_json_values
-from registry.minting.desk import CHANGED, MintDesk
+from registry.minting.desk import CHANGED, MintDesk, Reserved
 from registry.minting.kept import KeptRule
 
 RULE_BYTES: Final = 1_024
@@ -66,17 +67,20 @@ class MintedShown(msgspec.Struct):
 class MintingDesk:
     """The operations. ``reserved`` is what all doors together have minted (``registry.minting.desk``)."""
 
-    def __init__(self, writing: Writing, clock: Callable[[], float], reserved: dict[bytes, int]) -> None:
+    def __init__(self, writing: Writing, clock: Callable[[], float], reserved: Reserved) -> None:
         self._writing = writing
         self._clock = clock
         self._reserved = reserved
 
     async def set_rule(self, call: Call, body: RuleInput) -> Answer:
         """Make a rule, or change one that has minted nothing."""
-        desk, name = self._desk(call), text_of(call, "rule")
-        kept, write = desk.set_rule(prefix_of(call), name, body.text, body.zone)
+        desk, prefix, name = self._desk(call), prefix_of(call), text_of(call, "rule")
+        self._writing.check_open()  # before the prefix is closed to other rules
+        kept, write = desk.set_rule(prefix, name, body.text, body.zone)
         if write is not None:
-            result = await self._writing.begin([write], RULE_BYTES)
+            settled = self._writing.begin([write], RULE_BYTES)
+            settled.add_done_callback(lambda _: desk.rule_settled(prefix))
+            result = await asyncio.shield(settled)  # whoever waits may go; the write is on its way
             if isinstance(result, BiaoshiError):
                 raise result
             if result[0].status is not Status.OK:
@@ -110,7 +114,7 @@ def _shown(desk: MintDesk, kept: KeptRule) -> RuleShown:
     return RuleShown(rule.prefix, rule.name, rule.text, rule.zone, kept.following, desk.left(kept))
 
 
-def routes(writing: Writing, clock: Callable[[], float], reserved: dict[bytes, int]) -> list[Route]:
+def routes(writing: Writing, clock: Callable[[], float], reserved: Reserved) -> list[Route]:
     """The routes of this subject."""
     desk = MintingDesk(writing, clock, reserved)
     every = "/api/v1/prefixes/{prefix}/rules"

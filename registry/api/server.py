@@ -42,6 +42,7 @@ from registry.api.replays import Replays
 from registry.api.routing import Route, Router
 from registry.api.rules import CERTIFICATE
 from registry.api.writing import Writing
+from registry.minting.desk import Reserved
 from registry.policies import Policies
 from registry.rights import Rights
 from registry.store.interface import Store
@@ -66,7 +67,7 @@ class Services(NamedTuple):
     status: Callable[[], dict[str, object]]
     accounts: Accounts
     checkers: Checkers
-    reserved: dict[bytes, int]
+    reserved: Reserved
     clock: Callable[[], float] = time.time
 
 

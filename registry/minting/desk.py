@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from protocol.errors import BiaoshiError, MessageError, Refused, Rule
 from protocol.identifiers import normal_prefix
-from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MINTED
+from protocol.limits import MAX_CURSOR_BYTES, MAX_LIST, MAX_MESSAGE_BYTES, MAX_MINTED
 from protocol.members import Members, check_kept
 from protocol.messages import BAD_ARGUMENTS, Op, encode_failure, encode_response
 from protocol.records import Head, State, encode_body
@@ -31,8 +31,9 @@ from registry.store.writes import ABSENT, ANY, Outcome, Write
 MAX_RULES: Final = 100
 """Rules of one prefix: a new one is compared with all of them."""
 
-_PASSED_OVER: Final = 4 * MAX_MINTED
-"""Numbers that one request looks at: where more are registered already, it gives fewer than were asked for."""
+_PASSED_OVER: Final = 500
+"""Numbers that one request passes over as they are registered already; then it gives fewer than were asked for. Members
+of a series with many values take 70 µs each, and everybody waits."""
 
 NO_RULE: Final = Rule(
     "minting.no-rule",
@@ -88,16 +89,26 @@ class Minted(NamedTuple):
         return [one for one, outcome in zip(self.identifiers, outcomes[1:], strict=True) if outcome.changed]
 
 
+class Reserved(dict[bytes, int]):
+    """By identifier of a rule the next number that nobody has asked for. All connections of a registry share it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.being_set: dict[str, str] = {}
+        """By prefix the name of its rule that is on the way to the disk: one at a time, so that two which could mint
+        the same are never both unseen by the other."""
+
+
 class MintDesk:
     """Minting on one connection, behind its ``gate``. ``clock`` gives seconds since 1970; ``reserved`` is shared by all
-    connections: by identifier of a rule the next number that nobody has asked for."""
+    connections."""
 
     def __init__(
         self,
         store: Store,
         gate: Gate,
         clock: Callable[[], float],
-        reserved: dict[bytes, int],
+        reserved: Reserved,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -123,6 +134,7 @@ class MintDesk:
             return encode_response(rid, Status.OK, kept.version)
 
         def response(result: Sequence[Outcome] | BiaoshiError) -> bytes:
+            self.rule_settled(prefix)
             if isinstance(result, BiaoshiError):
                 return encode_failure(rid, result)
             if result[0].status is not Status.OK:
@@ -133,7 +145,8 @@ class MintDesk:
 
     def set_rule(self, prefix: str, name: str, text: str, zone: str) -> tuple[KeptRule, Write | None]:
         """A rule of ``prefix`` (normal form) as it is to be, and the write that makes it so; None where it is so
-        already. Raises :class:`BiaoshiError`."""
+        already. Who carries the write out says so by :meth:`rule_settled`; until then the prefix takes no other rule.
+        Raises :class:`BiaoshiError`."""
         self._require(prefix)
         rule = make_rule(prefix, name, text, zone)
         kept = self._kept(rule.prefix, rule.name)
@@ -142,14 +155,22 @@ class MintDesk:
         identifier = rule_identifier(rule.prefix, rule.name)
         if kept is not None and (kept.following or identifier in self._reserved):
             raise Refused(USED, USED.status, name=rule.name)
+        if rule.prefix in self._reserved.being_set:
+            raise Refused(CHANGED, CHANGED.status, name=self._reserved.being_set[rule.prefix])
         self._check_others(rule)
+        self._reserved.being_set[rule.prefix] = rule.name
         version = kept.version if kept else ABSENT
         return KeptRule(rule, version + 1, 0), rule_write(rule, 0, version)
 
+    def rule_settled(self, prefix: str) -> None:
+        """The write of :meth:`set_rule` was carried out, or was not."""
+        del self._reserved.being_set[prefix]
+
     def _check_others(self, rule: MintRule) -> None:
-        page = scan_below(self._store, COUNTERS, rule.prefix, None, MAX_LIST)
+        # Those of the prefix itself, which lie behind all that are below it.
+        page = scan_below(self._store, COUNTERS, rule.prefix, rule_identifier(rule.prefix, ""), MAX_LIST)
         others = [kept.rule for entry in page.entries if (kept := read_rule(*entry)) is not None]
-        others = [one for one in others if one.prefix == rule.prefix and one.name != rule.name]
+        others = [one for one in others if one.name != rule.name]
         if len(others) >= MAX_RULES:
             raise Refused(TOO_MANY_RULES, TOO_MANY_RULES.status, prefix=rule.prefix, limit=MAX_RULES)
         meeting = next((one for one in others if one.may_meet(rule)), None)
@@ -204,9 +225,13 @@ class MintDesk:
         kept = self._kept(prefix, name)
         if kept is None:
             raise Refused(NO_RULE, NO_RULE.status, prefix=prefix, name=name)
+        if self._reserved.being_set.get(prefix) == name:
+            raise Refused(CHANGED, CHANGED.status, name=name)
         series = kept.rule.series(self._clock())
         if values is not None:
             check_kept(series, values)
+            # A request of a few bytes has the node write no more than a writer can send in one.
+            count = min(count, MAX_MESSAGE_BYTES // _record_bytes(series, values))
         identifier = rule_identifier(prefix, name)
         start = max(kept.following, self._reserved.get(identifier, 0))
         places, following = self._free(series, start, count)
@@ -223,7 +248,7 @@ class MintDesk:
         """Up to ``count`` places from ``start`` on that nobody has registered, and the place behind them."""
         places: list[int] = []
         place = start
-        while place < min(series.count, start + _PASSED_OVER) and len(places) < count:
+        while place < series.count and len(places) < count and place - start - len(places) < _PASSED_OVER:
             if self._store.find(f"{series.prefix}/".encode() + series.member(place)) is None:
                 places.append(place)
             place += 1
@@ -247,6 +272,17 @@ class MintDesk:
 
 def _registrations(series: Series, minted: list[bytes], values: bytes) -> list[Write]:
     """Registrations of what was minted, with computed text filled in."""
+    fill, cut = _filling(series, values), len(series.prefix) + 1
+    return [Write(one, ABSENT, fill(one[cut:])) for one in minted]
+
+
+def _record_bytes(series: Series, values: bytes) -> int:
+    """Bytes of the values of any member, all of which have the same number."""
+    return len(_filling(series, values)(series.member(0)))
+
+
+def _filling(series: Series, values: bytes) -> Callable[[bytes], bytes]:
+    """What fills computed text in for a member's suffix."""
     members = Members(series, Head(1, State.ACTIVE, 0, values))
-    begin, cut = len(encode_body(1, State.ACTIVE, 0, b"")), len(series.prefix) + 1
-    return [Write(one, ABSENT, members.whole(one[cut:])[begin:]) for one in minted]
+    begin = len(encode_body(1, State.ACTIVE, 0, b""))
+    return lambda suffix: members.whole(suffix)[begin:]

@@ -28,6 +28,7 @@ from protocol.messages import Op, refusal
 from protocol.records import Record, decode_body
 from protocol.status import Status
 from protocol.trust import Chain, Verifier
+from registry.store import feed, history, templates  # noqa: F401  whose rules say what went wrong at a node
 from resolver.client.connection import StreamConnection
 from resolver.client.pace import BUSY, pause
 

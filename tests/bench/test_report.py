@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import api, following, recursion, report, run
+from bench import api, following, kinds, recursion, report, run
 from bench.report import TARGETS, Figure, Target, figure, show, write
 
 ENVIRONMENT = {
@@ -42,7 +42,8 @@ def test_targets_are_met_from_the_right_side() -> None:
 
 
 def test_every_target_belongs_to_a_figure_that_is_measured() -> None:
-    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (run, recursion, following, api, kinds))
+    modules = (run, recursion, following, api, kinds)
+    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in modules)
     for name in TARGETS:
         assert name in run.LOADS or f'"{name}"' in source, name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,7 +17,7 @@ from protocol.messages import Op, Response, encode_request, read_response
 from protocol.seals import is_seal
 from protocol.signatures import SigningKey
 from protocol.status import Status
-from protocol.turn import Turn
+from protocol.turn import Sink, Turn
 from registry.committer import Committer
 from registry.doorway import STRANGER_SECONDS, Doorway
 from registry.followers import Followers
@@ -38,12 +39,19 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self._stream = MessageStream()
+        self._taken: deque[object] = deque()
 
     async def ask(self, op: Op, *arguments: object) -> Response:
         """One request and its response, or the last word."""
         self.writer.write(encode_request(op, 7, *arguments))
+        return await self.next()
+
+    async def next(self) -> Response:
+        """The next response."""
         while True:
-            for message, _ in self._stream.take_each():
+            self._taken += (message for message, _ in self._stream.take_each())
+            while self._taken:
+                message = self._taken.popleft()
                 if not is_seal(message):
                     return read_response(message)
             data = await self.reader.read(65_536)
@@ -158,5 +166,58 @@ def test_silent_strangers_are_swept_and_writers_stay(loop: str) -> None:
             await asyncio.sleep(0.05)
             door.doorway.sweep()
             assert [await peer.is_open() for peer in (silent, slow, busy, writer)] == [False, False, True, True]
+
+    run(main(), loop)
+
+
+@BOTH
+def test_who_asks_much_at_once_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    monkeypatch.setattr(registry.doorway, "TURN_SECONDS", 0.0)  # one request in a turn
+    many = 3_000
+
+    async def main() -> None:
+        async with Door().serving() as door:
+            greedy, other = await door.open(2)
+            greedy.writer.write(encode_request(Op.CHAIN, 8) * many)
+            await greedy.writer.drain()
+            assert await other.is_open()
+            [asked] = [one for one in door.doorway.open if one.is_queued]
+            assert asked is not None  # what the greedy one has asked is not all answered yet
+            assert [(await greedy.next()).status for _ in range(many)] == [Status.OK] * many
+
+    run(main(), loop)
+
+
+@BOTH
+def test_answers_of_one_turn_are_bounded(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    monkeypatch.setattr(registry.doorway, "TURN_SECONDS", 60.0)
+    monkeypatch.setattr(registry.doorway, "TURN_BYTES", 2_000)
+    many = 300
+
+    async def main() -> None:
+        async with Door().serving() as door:
+            sent: list[int] = []
+            turn = door.doorway.turn
+            add, flush = turn.add, turn.flush
+
+            def noted(sink: Sink, n: int, requests: bytes, responses: bytes) -> None:
+                sent.append(len(responses))
+                add(sink, n, requests, responses)
+
+            monkeypatch.setattr(turn, "add", noted)
+            [greedy] = await door.open()
+            largest = 0
+
+            def measured() -> None:
+                nonlocal largest
+                largest = max(largest, sum(sent))
+                sent.clear()
+                flush()
+
+            monkeypatch.setattr(turn, "flush", measured)
+            greedy.writer.write(encode_request(Op.CHAIN, 8) * many)
+            answers = [await greedy.next() for _ in range(many)]
+            assert [answer.status for answer in answers] == [Status.OK] * many
+            assert 2_000 < largest < 4_000
 
     run(main(), loop)

@@ -30,6 +30,7 @@ from protocol.signatures import SigningKey
 from protocol.status import Status
 from protocol.templates import Item, Template
 from protocol.trust import Chain
+from registry.delegations import SystemBatch
 from registry.feeding import Poll, Question, read_page
 from registry.followers import Followers
 from registry.intake import read_writes
@@ -785,6 +786,8 @@ def test_any_arguments_are_answered(op: int, arguments: list[object], known: boo
     result = session.answer(request)
     if isinstance(result, Batch):
         assert op == Op.WRITE
+        result = result.response(store.apply(result.writes, 2))
+    if isinstance(result, SystemBatch):
         result = result.response(store.apply(result.writes, 2))
     if isinstance(result, Poll):
         assert op == Op.CHANGES

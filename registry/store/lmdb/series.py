@@ -24,6 +24,9 @@ from registry.store.series import MAX_SHAPES, SERIES, is_series, read_series, se
 MAX_KNOWN: Final = 10_000
 """Series remembered: some ten megabytes. Where there are more, all are forgotten and read anew."""
 
+_STEPS: Final = 16
+"""Records that are stepped over before the next member is looked for: a search costs as much as these steps."""
+
 _BEHIND: Final = b"\xff"
 """Behind whatever begins alike: no byte of UTF-8 is as great."""
 
@@ -134,19 +137,25 @@ class SeriesIndex:
         return len(bases) < MAX_SHAPES or any(base.endswith(b"/" + series.shape) for base in bases)
 
     def records_in(self, series: Series, number: bytes) -> Iterator[bytes]:
-        """The keys of members that have records of their own. Goes from one to the next."""
+        """The keys of members that have records of their own. Goes from one record to the next, and past many that are
+        no member's at once."""
         assert self._txn is not None
-        n = 0
+        last, tail = number + series.member(series.count - 1), series.tail
+        others = 0  # one behind the other that are no member's
         with self._txn.cursor(self._tables.records) as records:
-            while n < series.count:
-                wanted = number + series.member(n)
-                if not records.set_range(wanted) or not records.key().startswith(number):
-                    return
-                if records.key() == wanted:
-                    yield wanted
-                    n += 1
+            found = records.set_range(number + series.member(0))
+            while found and (key := records.key()) <= last:
+                if key.endswith(tail) and series.place(key[NUMBER_BYTES:]) is not None:
+                    others = 0
+                    yield key
                 else:
-                    n = series.next_place(records.key()[NUMBER_BYTES:])
+                    others += 1
+                if others < _STEPS:
+                    found = records.next()
+                else:
+                    others = 0
+                    n = series.next_place(key[NUMBER_BYTES:])
+                    found = n < series.count and records.set_range(number + series.member(n))
 
     def any_between(self, first: bytes, last: bytes) -> bool:
         """Whether members of a series may stand from key to key of one prefix."""

@@ -22,6 +22,7 @@ from registry.api.server import Api, Services, open_api
 from registry.changes import Change
 from registry.committer import Committer
 from registry.followers import Followers
+from registry.minting.desk import Reserved
 from registry.putback import PutBack
 from registry.rights import Rights
 from registry.store.interface import Store
@@ -208,7 +209,7 @@ async def serving(
     accounts.journal.start()
     checkers = Checkers(store.find)
     services = Services(
-        ZONE, "biaoshi/test", store, acknowledging, rights, lambda: dict(STATUS), accounts, checkers, {}, clock
+        ZONE, "biaoshi/test", store, acknowledging, rights, lambda: dict(STATUS), accounts, checkers, Reserved(), clock
     )
     chosen = settings(**options)
     chosen.directory = str(directory or ".")

@@ -11,13 +11,16 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from protocol.errors import BiaoshiError, Refused, StoreError
 from protocol.framing import split
+from protocol.limits import MAX_LIST
 from protocol.messages import Op, read_response, refusal
 from protocol.records import Value, decode_body, encode_values
 from protocol.series import parse_series
 from protocol.status import Status
 from registry.delegations import SystemBatch
 from registry.minting import desk as minting
-from registry.minting.desk import MintDesk
+from registry.minting.desk import MintDesk, Reserved
+from registry.minting.kept import rule_write
+from registry.minting.rules import make_rule
 from registry.store.interface import STORE_FULL
 from registry.store.memory import MemoryStore
 from registry.store.series import series_identifier
@@ -29,9 +32,9 @@ PREFIX = "88.118.1"
 RID = 7
 
 
-def desk_of(store: MemoryStore, reserved: dict[bytes, int] | None = None, *prefixes: str) -> MintDesk:
+def desk_of(store: MemoryStore, reserved: Reserved | None = None, *prefixes: str) -> MintDesk:
     return MintDesk(
-        store, open_gate(*prefixes or (PREFIX,)), lambda: 1_700_000_000.0, {} if reserved is None else reserved
+        store, open_gate(*prefixes or (PREFIX,)), lambda: 1_700_000_000.0, Reserved() if reserved is None else reserved
     )
 
 
@@ -121,6 +124,70 @@ def test_refusals() -> None:
     assert caught.value.status is Status.REFERRAL
 
 
+def held(desk: MintDesk, op: Op, *arguments: object) -> SystemBatch:
+    """What a request comes to, on its way to the disk."""
+    batch = desk.operations[op](RID, arguments)
+    assert isinstance(batch, SystemBatch)
+    return batch
+
+
+def test_of_two_rules_that_are_set_at_once_only_one_may_mint_the_same() -> None:
+    store, reserved = MemoryStore(), Reserved()
+    one, other = desk_of(store, reserved), desk_of(store, reserved)
+    first = held(one, Op.RULE, PREFIX.encode(), b"a", b"B{00..99}", b"UTC")
+    assert broken(store, other, Op.RULE, PREFIX.encode(), b"b", b"B{00..99}", b"UTC") is minting.CHANGED
+    carry_out(store, first)
+    assert broken(store, other, Op.RULE, PREFIX.encode(), b"b", b"B{00..99}", b"UTC") is minting.MEETS
+    lost = held(one, Op.RULE, PREFIX.encode(), b"c", b"C{00..99}", b"UTC")
+    with pytest.raises(Refused):
+        payload_of(lost.response(StoreError(STORE_FULL, reason="full")))
+    assert set_rule(store, other, b"c", b"C{00..99}") == 1
+
+
+def test_a_rule_that_is_being_changed_mints_when_it_has_been() -> None:
+    store = MemoryStore()
+    desk = desk_of(store)
+    set_rule(store, desk)
+    changing = held(desk, Op.RULE, PREFIX.encode(), b"r", b"C{00..99}", b"UTC")
+    assert broken(store, desk, Op.MINT, PREFIX.encode(), b"r", 1, None) is minting.CHANGED
+    assert carry_out(store, changing) == 2
+    assert ask(store, desk, Op.MINT, PREFIX.encode(), b"r", 1, None)[0] == (b"88.118.1/C00",)
+
+
+def test_a_rule_is_held_against_others_however_many_there_are_below() -> None:
+    store = MemoryStore()
+    desk = desk_of(store, None, "88.118")
+    for name in range(MAX_LIST):
+        rule_ = make_rule(f"88.118.{name}", "r", "B{00..99}", "UTC")
+        store.apply([rule_write(rule_, 0, ABSENT)], 1)
+    ask(store, desk, Op.RULE, b"88.118", b"a", b"B{00..99}", b"UTC")
+    assert broken(store, desk, Op.RULE, b"88.118", b"b", b"B{99..99}", b"UTC") is minting.MEETS
+
+
+def test_many_that_are_registered_are_passed_over_bit_by_bit() -> None:
+    """A request has the node look at a bounded number of them; whoever asks again goes on behind these."""
+    store = MemoryStore()
+    desk = desk_of(store)
+    set_rule(store, desk, text=b"B{0000..9999}")
+    store.apply([Write(series_identifier(parse_series("88.118.1/B{0001..1299}")), ABSENT, values())], 1)
+    given = [ask(store, desk, Op.MINT, PREFIX.encode(), b"r", 3, None)[0] for _ in range(4)]
+    assert given == [(b"88.118.1/B0000",), (), (b"88.118.1/B1300", b"88.118.1/B1301", b"88.118.1/B1302"),
+                     (b"88.118.1/B1303", b"88.118.1/B1304", b"88.118.1/B1305")]  # fmt: skip
+
+
+def test_large_records_are_minted_in_smaller_blocks() -> None:
+    """What one request of a few bytes has the node write is bounded as what a writer sends is."""
+    store = MemoryStore()
+    desk = desk_of(store)
+    set_rule(store, desk, text=b"B{0000..9999}")
+    large = encode_values([Value(1, "DATA", b"x" * 16_000), Value(2, "DATA", b"x" * 16_000)])
+    batch = held(desk, Op.MINT, PREFIX.encode(), b"r", 2_000, large)
+    assert sum(len(write.values or b"") for write in batch.writes) <= 1 << 20
+    given, left = carry_out(store, batch)
+    assert len(given) > 20
+    assert left == 10_000 - len(given)
+
+
 class MintMachine(RuleBasedStateMachine):
     """Batches that were asked for wait to be carried out, in order, as in the committer; a crash loses those that
     wait and what the process remembers."""
@@ -128,7 +195,7 @@ class MintMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = MemoryStore()
-        self.reserved: dict[bytes, int] = {}
+        self.reserved = Reserved()
         self.waiting: list[SystemBatch] = []
         self.given: set[bytes] = set()
         self.by_hand: set[bytes] = set()
@@ -169,7 +236,7 @@ class MintMachine(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         self.waiting.clear()
-        self.reserved.clear()
+        self.reserved = Reserved()
 
     def teardown(self) -> None:
         assert self.given.isdisjoint(self.by_hand)

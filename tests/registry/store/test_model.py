@@ -325,7 +325,7 @@ class StoreMachine(RuleBasedStateMachine):
         having = {templated(name), templated(name, version=2)}
         expected = sorted(
             identifier for identifier, known in self.model.items()
-            if identifier.startswith(f"{prefix}/".encode()) and known.content in having
+            if identifier.startswith(f"{prefix}/".encode()) and known.content in having and not known.suspended
         )  # fmt: skip
         found: list[bytes] = []
         page = self.store.search(prefix, 2_000, name.encode(), None, limit)

@@ -9,9 +9,11 @@ import pytest
 
 from protocol.errors import StoreError
 from protocol.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
-from protocol.records import State, Value, decode_body, encode_values, split_body
-from protocol.series import MAX_WIDTH, parse_series
+from protocol.members import Members
+from protocol.records import Head, State, Value, decode_body, encode_values, split_body
+from protocol.series import MAX_WIDTH, Series, parse_series
 from protocol.status import Status
+from registry.store import series as store_series
 from registry.store.feed import BAD_CURSOR
 from registry.store.interface import Store
 from registry.store.lmdb import series as lmdb_series
@@ -278,3 +280,41 @@ def test_more_series_than_are_remembered(tmp_path: Path, monkeypatch: pytest.Mon
     assert [body is not None for body in reader.get_many(asked)] == [number % 12 < 10 for number in range(300)]
     reader.close()
     store.close()
+
+
+def test_who_looks_back_has_each_body_of_a_series_worked_out_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(store, "88.118.A/FORMER-{001..500}")
+    for number in range(5):
+        store.apply([series("88.118.A/FORMER-{001..500}", values(f"{number} {{counter}}"))], 20 + number)
+    worked_out: list[int] = []
+
+    def members(which: Series, kept: Head) -> Members:
+        worked_out.append(kept.version)
+        return Members(which, kept)
+
+    monkeypatch.setattr(store_series, "Members", members)
+    store_series._former.cache_clear()
+    for member in ("001", "002", "001"):
+        bodies = store.history(f"88.118.A/FORMER-{member}".encode())
+        assert [decode_body(body).values[0].text for body in bodies[:2]] == [f"4 {member}", f"3 {member}"]
+    assert sorted(worked_out) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("others", [1, 15, 16, 17, 50])
+def test_members_of_their_own_are_counted_among_records_that_are_none(store: Store, others: int) -> None:
+    """Also where many stand between two members, or one behind each."""
+    tens = [f"88.118.A/B{number}{behind:03d}-" for number in (2, 3) for behind in range(others)]
+    store.apply([put(one) for one in [*tens, *(f"88.118.A/B{number:02d}Y" for number in range(100))]], 5)
+    register(store, "88.118.A/B{00..99}X")
+    own = [f"88.118.A/B{number:02d}X" for number in (0, 2, 3, 20, 21, 39, 99)]
+    store.apply([put(one, values("own")) for one in own], 6)
+    store.apply([withdraw(own[0])], 7)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + 99
+    store.apply([series("88.118.A/B{00..99}X", SUSPEND)], 8)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + len(own) - 1
+    store.apply([series("88.118.A/B{00..99}X", RESUME)], 9)
+    assert store.counts().active["88.118.A"] == len(tens) + 100 + 99
+    assert store.in_the_way_of(parse_series("88.118.A/B{20..40}Z")) is None
+    assert store.in_the_way_of(parse_series("88.118.A/B{40..60}Y")) == "88.118.A/B40Y"
