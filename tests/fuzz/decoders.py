@@ -51,6 +51,7 @@ from registry.store.feed import FeedPage
 from registry.store.memory import MemoryStore
 from registry.store.series import SERIES, series_identifier, series_of
 from tests.fuzz.doors import DOORS
+from tests.fuzz.gs1 import GS1
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
 from tests.registry.store.builders import everything
@@ -413,4 +414,5 @@ JUDGES: Final[dict[str, Judge]] = {
     "exchange": judge_exchange,
     "datagrams": judge_datagrams,
     **DOORS,
+    **GS1,
 }

@@ -12,6 +12,7 @@ from protocol.framing import split
 from protocol.statements import Address, DelegationRequest
 from protocol.succession import Succession
 from tests.fuzz.decoders import conversation, honest_log
+from tests.fuzz.gs1 import GS1_SEEDS
 from tests.vectors.actors import BODY, IDENTIFIER, NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FEED_CURSOR, FEED_MARK, FEED_PARTS, FILES
 from tests.vectors.load import load
@@ -84,6 +85,7 @@ def found() -> dict[str, tuple[str, bytes]]:
         "a receipt whose seal names its key in text": ("receipt", as_text.receipt(SECONDARY_CHAIN)),
         # It waits for its key; the true chain, when it comes, must not be lost for its sake.
         "a datagram under an unknown key": ("datagrams", refused + resolved + other_key),
+        "a form of a GS1 rule that is not UTF-8": ("gs1_rule", b"{gtin}\xff"),
     }
 
 
@@ -106,7 +108,14 @@ def seeds() -> tuple[bytes, ...]:
     records = [one["record"].encode() for one in load("series")["patterns"]]
     vectors |= {*patterns, *(record.partition(b"/")[2] for record in records)}
     vectors.add(msgpack.packb([[[0, FEED_MARK, 1, None, [[records[0], BODY]]]], FEED_CURSOR, False, FEED_CURSOR]))
-    all_of_them = {*vectors, conversation()[1], honest_log(), *_signed(), *(data for _, data in found().values())}
+    all_of_them = {
+        *vectors,
+        *GS1_SEEDS,
+        conversation()[1],
+        honest_log(),
+        *_signed(),
+        *(data for _, data in found().values()),
+    }
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 
 
