@@ -31,4 +31,5 @@ come in as arguments, values and bytes go out. Read in this order:
 ``referrals``    what a node answers for a prefix that it has delegated
 ``relays``       what an authority said, handed on by a recursive node
 ``exchange``     the client's half of a connection: requests out, verified answers in
+``gs1``          a room of its own: GS1 keys, Digital Links and link sets, and which identifiers they are here
 """

@@ -122,8 +122,9 @@ class Field(NamedTuple):
     def places(self) -> list[Place]:
         """Place by place, what its values look like. Only places at the end may be left out."""
         places = [
-            Place(frozenset(component.characters), component.optional or n >= component.least)
+            Place(characters, component.optional or n >= component.least)
             for component in self.components
+            for characters in (frozenset(component.characters),)  # one set for all of them
             for n in range(component.most)
         ]
         if len(self.beginning) > len(places) or any(

@@ -69,6 +69,11 @@ HOSTILE: Final[dict[str, bytes]] = {
     "statement: keys announced": b"\x92\xc4\x0d\x97\xa0\xa288\x01\x01\x01\xdd\xff\xff\xff\xff\xc4\x00",
     "receipt: messages nested": b"\x96\x01" + 3 * (b"\xc5\x13\x88" + b"\xdd\x00\x10\x00\x00" * 1_000) + b"\x90\x90",
     "receipt: links announced": b"\x96\x01\xc4\x00\xc4\x00\xc4\x00\xdd\xff\xff\xff\xff",
+    "GS1 rule: the longest forms, alike to the end": b"\n".join(
+        b"a" * 380 + b"{gtin=0%02d}/{cpv}~{lot}~{serial}" % n for n in range(16)
+    ),
+    "GS1 link: nothing but qualifiers": b"/21/a" * 1_600,
+    "GS1 elements: one lot, again and again": b"10A\x1d" * 1_770,
     "receipt: keys announced": b"\x96\x01\xc4\x00\xc4\x00\xc4\x00\x90\xdd\xff\xff\xff\xff",
 }
 
