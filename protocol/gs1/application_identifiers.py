@@ -59,7 +59,11 @@ NO_PIECE: Final = _rule(
     "'{value}' in ({code}) is no piece of a total: two digits of the piece, then two of the total",
     "({code}) 中的“{value}”不是“件号/总件数”：前两位为件号，后两位为总件数",
 )
-NOT_ZERO: Final = _rule("not-zero", "'{value}' in ({code}) must be 0 there", "({code}) 中的“{value}”在该位置须为 0")
+NOT_ONE_OF: Final = _rule(
+    "not-one-of",
+    "'{value}' in ({code}) is not what may stand there: {expected}",
+    "({code}) 中的“{value}”不是该处允许的值：{expected}",
+)
 LEADING_ZERO: Final = _rule(
     "leading-zero", "'{value}' in ({code}) must not begin with 0", "({code}) 中的“{value}”不得以 0 开头"
 )
@@ -82,6 +86,10 @@ def _must(holds: Callable[[str], bool]) -> Callable[[str], str]:
     return lambda value: RIGHT if holds(value) else "-"
 
 
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    return lambda value: RIGHT if value in allowed else " ".join(allowed)
+
+
 CHECKS: Final[dict[str, tuple[Callable[[str], str], Rule]]] = {
     "digit": (_digit, CHECK_DIGIT),
     "pair": (_pair, CHECK_CHARACTERS),
@@ -90,7 +98,10 @@ CHECKS: Final[dict[str, tuple[Callable[[str], str], Rule]]] = {
     "month": (_must(lambda value: is_day(value, whole_month=True)), NO_TIME),
     "time": (_must(is_time), NO_TIME),
     "piece": (_must(lambda value: "00" < value[:2] <= value[2:]), NO_PIECE),
-    "zero": (_must(lambda value: value == "0"), NOT_ZERO),
+    "open": (_must(lambda value: value == "9999" or is_time(value)), NO_TIME),
+    "zero": (_one_of("0"), NOT_ONE_OF),
+    "flag": (_one_of("0", "1"), NOT_ONE_OF),
+    "minus": (_one_of("-"), NOT_ONE_OF),
     "counted": (_must(lambda value: value == "0" or value[0] != "0"), LEADING_ZERO),
 }
 """What may stand behind the slash of a component."""
@@ -244,11 +255,11 @@ _ROWS: Final = """
 4318 - X..20                    RTN TO POST
 4319 - X..30                    RTN TO PHONE
 4320 - X..35                    SRV DESCRIPTION
-4321-4323 - N1                  DELIVERY FLAG
-4324 - N6/month N4              NOT BEF DEL DT
-4325 - N6/month N4              NOT AFT DEL DT
+4321-4323 - N1/flag                  DELIVERY FLAG
+4324 - N6/month N4/open              NOT BEF DEL DT
+4325 - N6/month N4/open              NOT AFT DEL DT
 4326 - N6/day                   REL DATE
-4330-4333 - N6 [X1]             TEMPERATURE
+4330-4333 - N6 [X1/minus]             TEMPERATURE
 7001 - N13                      NSN
 7002 - X..30                    MEAT CUT
 7003 - N6/day N4/time           EXPIRY TIME

@@ -34,8 +34,10 @@ def parts(draw: st.DrawFn, component: Component) -> str:
         text = draw(st.sampled_from(["00", "23"])) + text[2:].replace(text[2:], "59"[: len(text) - 2])
     if "piece" in checks:
         text = draw(st.sampled_from(["0101", "0199", "9999"]))
-    if "zero" in checks:
-        text = "0"
+    if "open" in checks:
+        text = draw(st.sampled_from(["0000", "2359", "9999"]))
+    for check, right in (("zero", "0"), ("flag", "1"), ("minus", "-")):
+        text = right if check in checks else text
     return text if "counted" not in checks else text.lstrip("0") or "0"
 
 

@@ -124,3 +124,12 @@ def test_anchors_of_others() -> None:
         assert str(parse_link(anchor)) == anchor
     for context in load("gs1/modelLinkset")["linkset"]:
         assert str(parse_link(context["anchor"]).canonical()) == context["anchor"]
+
+
+@pytest.mark.parametrize(
+    "stem", ["https://x.cn/a?b", "https://x.cn#", "ftp://x.cn", "x.cn", "https://x.cn/a b", "https://"]
+)
+def test_what_is_no_stem(stem: str) -> None:
+    with pytest.raises(IdentifierError) as error:
+        make_link(parse_link(f"/01/{GTIN}").key, stem=stem)
+    assert error.value.rule is rules.NO_URI
