@@ -24,8 +24,9 @@ def _rule(name: str, en: str, zh: str) -> Rule:
 
 BAD_TARGET: Final = _rule(
     "bad-target",
-    "'{href}' is no target of a link: it begins with http:// or https:// and a host, and has no spaces",
-    "“{href}”不能作为链接目标：须以 http:// 或 https:// 及主机名开头，且不含空格",
+    "'{href}' is no target of a link: it begins with http:// or https:// and a host, and what a URI cannot have is "
+    "percent-encoded",
+    "“{href}”不能作为链接目标：须以 http:// 或 https:// 及主机名开头，URI 不允许的字符须使用百分号编码",
 )
 BAD_LANGUAGE: Final = _rule(
     "bad-language",
@@ -46,7 +47,12 @@ TWO_DEFAULTS: Final = _rule(
     "共有 {count} 个默认链接（gs1:defaultLink）；只能有一个，多个请使用 gs1:defaultLinkMulti",
 )
 
-_TARGET: Final = re.compile(r"https?://[A-Za-z0-9.][!-~]*")
+_ONE: Final = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
+"""A character of path, query or fragment (RFC 3986, section 3.3)."""
+
+_TARGET: Final = re.compile(
+    rf"https?://[A-Za-z0-9.][-A-Za-z0-9.]*(?::\d{{1,5}})?(?:[/?]{_ONE}*)?(?:#{_ONE}*)?", re.ASCII
+)
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z]{2})?")
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9_]+/[-+.A-Za-z0-9_]+")
 
