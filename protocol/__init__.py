@@ -33,4 +33,5 @@ come in as arguments, values and bytes go out. Read in this order:
 ``relays``       what an authority said, handed on by a recursive node
 ``exchange``     the client's half of a connection: requests out, verified answers in
 ``handle``       a room of its own: the Handle protocol, for programs that speak that one
+``gs1``          a room of its own: GS1 keys, Digital Links and link sets, and which identifiers they are here
 """

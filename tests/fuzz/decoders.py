@@ -67,6 +67,7 @@ from registry.store.memory import MemoryStore
 from registry.store.series import SERIES, series_identifier, series_of
 from registry.templates.checking import Checkers
 from tests.fuzz.doors import DOORS
+from tests.fuzz.gs1 import GS1
 from tests.fuzz.handles import HANDLES
 from tests.protocol import plain
 from tests.protocol.simulator import Server, client
@@ -467,4 +468,5 @@ JUDGES: Final[dict[str, Judge]] = {
     "json": judge_json,
     **DOORS,
     **HANDLES,
+    **GS1,
 }

@@ -12,6 +12,7 @@ from protocol.framing import split
 from protocol.statements import Address, DelegationRequest
 from protocol.succession import Succession
 from tests.fuzz.decoders import conversation, honest_log
+from tests.fuzz.gs1 import GS1_SEEDS
 from tests.fuzz.handles import handle_seeds
 from tests.vectors.actors import BODY, IDENTIFIER, NOW, SECONDARY, SECONDARY_CHAIN, TOP, answered
 from tests.vectors.generate import FEED_CURSOR, FEED_MARK, FEED_PARTS, FILES
@@ -69,6 +70,11 @@ HOSTILE: Final[dict[str, bytes]] = {
     "statement: keys announced": b"\x92\xc4\x0d\x97\xa0\xa288\x01\x01\x01\xdd\xff\xff\xff\xff\xc4\x00",
     "receipt: messages nested": b"\x96\x01" + 3 * (b"\xc5\x13\x88" + b"\xdd\x00\x10\x00\x00" * 1_000) + b"\x90\x90",
     "receipt: links announced": b"\x96\x01\xc4\x00\xc4\x00\xc4\x00\xdd\xff\xff\xff\xff",
+    "GS1 rule: the longest forms, alike to the end": b"\n".join(
+        b"a" * 380 + b"{gtin=0%02d}/{cpv}~{lot}~{serial}" % n for n in range(16)
+    ),
+    "GS1 link: nothing but qualifiers": b"/21/a" * 1_600,
+    "GS1 elements: one lot, again and again": b"10A\x1d" * 1_770,
     "receipt: keys announced": b"\x96\x01\xc4\x00\xc4\x00\xc4\x00\x90\xdd\xff\xff\xff\xff",
 }
 
@@ -89,6 +95,7 @@ def found() -> dict[str, tuple[str, bytes]]:
         "a receipt whose seal names its key in text": ("receipt", as_text.receipt(SECONDARY_CHAIN)),
         # It waits for its key; the true chain, when it comes, must not be lost for its sake.
         "a datagram under an unknown key": ("datagrams", refused + resolved + other_key),
+        "a form of a GS1 rule that is not UTF-8": ("gs1_rule", b"{gtin}\xff"),
     }
 
 
@@ -113,6 +120,7 @@ def seeds() -> tuple[bytes, ...]:
     vectors |= {*patterns, *(record.partition(b"/")[2] for record in records)}
     vectors.add(msgpack.packb([[[0, FEED_MARK, 1, None, [[records[0], BODY]]]], FEED_CURSOR, False, FEED_CURSOR]))
     vectors |= handle_seeds()
+    vectors |= set(GS1_SEEDS)
     all_of_them = {*vectors, conversation()[1], honest_log(), *_signed(), *(data for _, data in found().values())}
     return tuple(sorted(all_of_them, key=lambda one: (len(one), one)))
 

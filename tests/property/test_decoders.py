@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from protocol.errors import BiaoshiError
 from protocol.framing import MAX_ITEMS, READ_BYTES, MessageStream, decode_one
+from protocol.gs1.digital_links import parse_link
+from protocol.gs1.element_strings import parse_elements
+from protocol.gs1.mapping import make_mapping
 from protocol.kept import read_data
 from protocol.limits import MAX_MESSAGE_BYTES
 from protocol.receipts import verify_receipt
@@ -80,6 +83,8 @@ def test_what_the_fuzzer_has_found(what: str) -> None:
 #   one message               11,000,000 + 80 n
 #   a receipt                 11,000,000 + 80 n
 #   bodies, values, statements 16 n + 10,000
+#   links and element strings of GS1 16 n + 100,000
+#   the rule of a prefix      16 n + 3,000,000 (pairs of places of two forms)
 
 STREAM_BYTES = 8 * MAX_ITEMS * 1_024
 ONE_BYTES = 11_000_000
@@ -113,6 +118,9 @@ BOUNDS = {
     "online key": (read_online_key, 10_000, 16),
     "request": (read_request, 10_000, 16),
     "succession": (read_succession, 10_000, 16),
+    "GS1 link": (lambda data: parse_link(data.decode("latin-1")), 100_000, 16),
+    "GS1 element string": (lambda data: parse_elements(data.decode("latin-1")), 100_000, 16),
+    "GS1 rule": (lambda data: make_mapping("88.118", data.decode("latin-1").split("\n")), 3_000_000, 16),
 }
 
 
