@@ -16,7 +16,7 @@ anchor alone, and at any time. Lines come and go one by one: a log of any length
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -77,7 +77,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Last(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries: int
-    link: str
+    link: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]+\Z")]
     time: int
     signature: bytes
     delegations: tuple[bytes, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,6 +67,14 @@ def test_a_log_that_holds() -> None:
         assert verify_kept(ZONE, kept_entries(log(count)), ANCHOR).link == head.link
         own = TrustAnchor(ZONE, SECONDARY.key.public)
         assert verify(lines, own).entries == count
+
+
+def test_the_link_of_the_head_is_written_in_one_way_only() -> None:
+    lines = exported(3)
+    link = msgspec.json.decode(lines[-1])["link"].encode()
+    for written in (link.upper(), link[:8] + b" " + link[8:], link + b"\\n"):
+        with pytest.raises(NotVerified):
+            verify([*lines[:-1], lines[-1].replace(link, written)], ANCHOR)
 
 
 @given(
