@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from config.keyfiles import read_anchor, read_writer_key
 from config.places import anchor_path, api_url, key_path, language
@@ -25,6 +26,10 @@ def connect(api: str | None, token: str | None, node: Path | None, key: Path | N
     return ApiClient(address, token, language())
 
 
+_TIMES: Final = frozenset({"applied", "reviewed", "since", "changed", "made", "until"})
+"""Members that are seconds since 1970: people are shown the date."""
+
+
 def own_certificate(node: Path) -> Path | None:
     """The certificate of a node on this machine, where it signed it itself or somebody else did."""
     path = node / "keys/api.crt"
@@ -37,11 +42,13 @@ def shown(view: Mapping[str, Any], as_json: bool) -> str:
         return json.dumps(view, ensure_ascii=False)
     width = max(map(len, view), default=0)
     return "\n".join(
-        f"{name:{width}}  {_text(one)}" for name, one in view.items() if one not in ("", None, [], 0, False)
+        f"{name:{width}}  {_text(name, one)}" for name, one in view.items() if one not in ("", None, [], 0, False)
     )
 
 
-def _text(one: object) -> str:
+def _text(name: str, one: object) -> str:
+    if name in _TIMES and type(one) is int:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one))
     if isinstance(one, list) and all(isinstance(member, str) for member in one):
         return " ".join(one)
     return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
