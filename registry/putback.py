@@ -1,11 +1,12 @@
 """Whether this store was put back to an earlier state, as those say who hold copies of its zone. No sockets.
 
 What such a store registers would take numbers that its copies know for other changes, and it answers without what was
-registered since. So nothing is written while a copy has more.
+registered since. So nothing is written while a copy has more, and nothing answered (``resolver.authority``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from protocol.errors import BiaoshiError, Refused, Rule, StoreError
@@ -40,20 +41,26 @@ def has_all_of(store: Reader, end: Position, seen: Position) -> bool:
 
 
 class PutBack:
-    """The copies that have said that they have more, by the names of those who hold them."""
+    """The copies that have said that they have more, by the names of those who hold them; ``changed`` is told of each
+    change, and who they are then."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[Iterable[str]], None] = lambda who: None) -> None:
         self._who: dict[str, None] = {}
+        self._changed = changed
 
     def has_more(self, who: str) -> bool:
         """Somebody's copy has changes that are not here; whether that is news."""
         new = who not in self._who
         self._who[who] = None
+        if new:
+            self._changed(self._who)
         return new
 
     def agrees(self, who: str) -> None:
         """Somebody's copy is one of this store."""
-        self._who.pop(who, None)
+        if who in self._who:
+            del self._who[who]
+            self._changed(self._who)
 
     def check(self) -> None:
         """Raises :class:`Refused` while a copy has more."""

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -56,6 +56,7 @@ from registry.session import Session
 from registry.statistics.starting import start_statistics
 from registry.store.lmdb.layout import check_there
 from registry.store.lmdb.writer import LmdbStore
+from registry.store.notice import PutBackNotice
 from registry.store.recent import RecentCounts
 from registry.templates.checking import Checkers
 from registry.trouble import Trouble
@@ -137,7 +138,15 @@ async def open_registry(
     rights = Rights(writers, zone, own.zone_keys, followers)
     rights.vouched = read_vouched(settings)
     delegations = Delegations(store, Parent.of(zone, own), time.time)
-    put_back = PutBack()
+    notice = PutBackNotice(settings.store_path)
+
+    def say_put_back(who: Iterable[str]) -> None:
+        try:
+            notice.write(who)
+        except OSError:
+            log.exception("resolver workers cannot be told whether this store was put back")
+
+    put_back = PutBack(say_put_back)
 
     def check_writing() -> None:
         put_back.check()
@@ -159,6 +168,8 @@ async def open_registry(
     )  # fmt: skip
     asking = Asking(settings.registry.custody, lambda: _zone_anchor(settings, zone, own), store, put_back, log)
     await asking.first()
+    if not put_back.status():
+        say_put_back(())
     started = time.monotonic()
 
     recent_counts = RecentCounts(store.counts)

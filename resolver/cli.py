@@ -19,7 +19,7 @@ from config.keyfiles import read_reader_key
 from config.options import AnchorOption, AsJson, Node, ReaderKey, ReaderToken, Server
 from config.places import anchor_path, language, resolver_address
 from protocol.answers import Answer
-from protocol.errors import IdentifierError, Refused, Rule, SettingsError, Unresolved, render
+from protocol.errors import BiaoshiError, IdentifierError, Refused, Rule, SettingsError, Unresolved, render
 from protocol.receipts import verify_receipt
 from protocol.signatures import SigningKey
 from protocol.status import Exit, Status
@@ -306,7 +306,12 @@ def status(
     显示节点状态：区域、注册数量与存储大小。
     """
     address, trust = resolver_address(server, node), load_anchor(anchor_path(anchor, node))
-    shown = {**asyncio.run(_status(address, trust)), **more}
+    try:
+        shown = {**asyncio.run(_status(address, trust)), **more}
+    except BiaoshiError:
+        if "put_back" not in more:
+            raise
+        shown = dict(more)  # the doors are shut, and this is why
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))
         return

@@ -104,10 +104,12 @@ class Doors:
         """Close once clients have taken what was answered, or ``DRAIN_SECONDS`` later."""
         self._datagrams.close()
         self._connections.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._connections.empty.wait()
-        self._sweeper.cancel()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._connections.empty.wait()
+        finally:
+            self._sweeper.cancel()
 
 
 async def _sweep(connections: Connections) -> None:

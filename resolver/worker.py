@@ -5,10 +5,11 @@ Several of them share the node's address (SO_REUSEPORT) and its store, which the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -33,7 +34,9 @@ from protocol.signatures import PublicKey
 from registry.store.counters import CounterFile
 from registry.store.interface import Reader
 from registry.store.lmdb.reader import LmdbReader
+from registry.store.notice import PutBackNotice
 from resolver.answering import Answerer
+from resolver.authority import Authority
 from resolver.doors import Doors
 from resolver.readers import Readers
 
@@ -58,9 +61,9 @@ async def serve(settings: Settings, port: int) -> None:
 @contextlib.asynccontextmanager
 async def open_doors(
     settings: Settings, zone: str, own: OwnKeys, reader: Reader, port: int, log: structlog.stdlib.BoundLogger
-) -> AsyncIterator[Doors]:
-    """Answer for an authoritative node, from what ``reader`` sees, until the end of the block. Raises
-    :class:`OSError`, :class:`~protocol.errors.StoreError`."""
+) -> AsyncIterator[Authority]:
+    """Answer for an authoritative node, from what ``reader`` sees, until the end of the block; not while its store is
+    known to be put back. Raises :class:`OSError`, :class:`~protocol.errors.StoreError`."""
     tally = CounterFile(settings.counters_path).tally  # held as long as the process lives
     facts = NodeFacts(
         role=settings.node.role,
@@ -75,14 +78,20 @@ async def open_doors(
         reader, facts, read_writers(settings), own.zone_keys,
         tokens_in_clear=settings.resolver.tokens_in_clear, tally=tally,
     )  # fmt: skip
-    doors = await Doors.open(answerer, facts, own, settings.resolver, port, reader.rest, tally, readers)
+
+    def open_them(own: OwnKeys) -> Awaitable[Doors]:
+        return Doors.open(answerer, facts, own, settings.resolver, port, reader.rest, tally, readers)
+
+    authority = Authority(open_them, own, PutBackNotice(settings.store_path), log)
+    await authority.look()
     log.info("serving", host=settings.resolver.host, port=port, zone=zone)
+    watching = asyncio.create_task(authority.watch())
     try:
-        yield doors
+        yield authority
     finally:
-        log.info("stopping", connections=doors.connections)
-        doors.refuse()
-        await doors.close()
+        log.info("stopping", connections=authority.connections)
+        watching.cancel()
+        await authority.close()
 
 
 def read_writers(settings: Settings) -> dict[PublicKey, list[str]]:

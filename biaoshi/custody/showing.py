@@ -103,7 +103,8 @@ def status_text(status: dict[str, Any], language: str) -> str:
 
 
 def followers_of(node: Path | None, anchor: Path | None) -> dict[str, str | int]:
-    """What the registry of a running node says of those who follow it, nothing where none does or it does not run.
+    """What the registry of a running node says of those who follow it, nothing where none does or it does not run; its
+    whole status where its store was put back.
     Raises :class:`~config.keyfiles.BadKeyFile`."""
     if node is None:
         return {}
@@ -121,5 +122,7 @@ def followers_of(node: Path | None, anchor: Path | None) -> dict[str, str | int]
         status = asyncio.run(ask())
     except BiaoshiError:  # the resolver's answer is what was asked for
         return {}
-    shown = ("behind_", "seconds_behind_", "put_back")
+    if "put_back" in status:  # its resolver answers nobody, so this is all there is
+        return status
+    shown = ("behind_", "seconds_behind_")
     return {name: value for name, value in status.items() if name.startswith(shown)}

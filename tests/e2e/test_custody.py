@@ -236,6 +236,11 @@ def test_a_zone_lives_on_in_custody(place: Place) -> None:
     assert "biaoshi restore" in refused.err
     assert "PUT BACK" in place.secondary.said()
     assert "put back to an earlier state" in place.secondary.run("status").out
+    # Nor does it deny what was registered since: nobody is answered by it; the custody node has all.
+    until(lambda: "NOT ANSWERING" in place.secondary.said(), "the worker shuts its doors")
+    alone = place.secondary.run("resolve", "88.118.4/after")
+    assert alone.code == Exit.UNREACHABLE, alone.out
+    assert place.resolve("88.118.4/after") == "custody-1"
     until(lambda: "DIVERGED" in place.custody.said(), "the custody node says so")
     shown = place.custody.run("status").out
     assert "DIVERGED" in shown
@@ -248,6 +253,22 @@ def test_a_zone_lives_on_in_custody(place: Place) -> None:
     assert done.code == 0, done.err
     assert "store.before-1" in done.out
     place.secondary.start()
+    assert place.secondary.run("register", "88.118.4/x", "-v", "URL=x").code == 0
+    assert place.secondary.run("resolve", "88.118.4/after").code == 0
+    place.level()
+
+    # The other way: the old state is to count. The copy begins anew, and the node answers again by itself.
+    assert place.secondary.stop() == 0
+    shutil.rmtree(place.secondary.directory / "store")
+    shutil.move(place.secondary.directory / "store.before-1", place.secondary.directory / "store")
+    place.secondary.start()
+    assert place.secondary.run("resolve", "88.118.3/N011999").code == Exit.UNREACHABLE
+    assert place.custody.stop() == 0
+    done = run("custody", "again", "88.118", "--config", place.custody.config)
+    assert done.code == 0, done.err
+    place.custody.start()
+    until(lambda: place.secondary.run("resolve", "88.118.3/N011999").code == 0, "it answers again")
+    assert place.secondary.run("resolve", "88.118.4/after").code == Exit.NOT_FOUND
     assert place.secondary.run("register", "88.118.4/x", "-v", "URL=x").code == 0
     place.level()
 
