@@ -23,6 +23,7 @@ come in as arguments, values and bytes go out. Read in this order:
 ``framing``      a byte stream cut into messages, on either side
 ``seals``        one signature for everything answered in one turn
 ``statements``   what zones sign: delegations, requests for these, online keys
+``shares``       how connections share a turn of the event loop
 ``turn``         what one turn answers, on its way to be sealed
 ``trust``        all rules from the anchor to an answer
 ``succession``   the anchor's key followed by another

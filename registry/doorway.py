@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
@@ -17,6 +16,7 @@ from typing import Final, cast
 from protocol.errors import BiaoshiError, MessageError
 from protocol.framing import MessageStream
 from protocol.messages import encode_failure, encode_response
+from protocol.shares import Shares
 from protocol.status import Status
 from protocol.turn import Turn
 from registry.acknowledging import Acknowledging, Submit
@@ -76,25 +76,7 @@ class Doorway:
         self.open: set[Connection] = set()
         self.empty = asyncio.Event()
         self.empty.set()
-        self._turn_until: float | None = None
-        self._queue: deque[Connection] = deque()
-        self._goes_on = False
-
-    def has_time(self) -> bool:
-        """Whether a further request may be answered in this turn; the first always may."""
-        now = time.perf_counter()  # goes on within a turn, which the loop's time need not
-        if self._turn_until is not None:
-            return now < self._turn_until
-        self._turn_until = now + TURN_SECONDS
-        self.loop.call_soon(self._begin_turn)
-        return True
-
-    def queue(self, connection: Connection) -> None:
-        """Have a connection go on in a later turn, behind those that wait already."""
-        self._queue.append(connection)
-        if not self._goes_on:
-            self._goes_on = True
-            self.loop.call_soon(self._go_on)
+        self.shares = Shares(TURN_SECONDS, loop.call_soon, time.perf_counter)
 
     def enter(self, connection: Connection) -> None:
         """Note a connection that is open."""
@@ -131,18 +113,6 @@ class Doorway:
             if unread or (connection.is_stranger and now - connection.heard > STRANGER_SECONDS):
                 connection.abort()
 
-    def _begin_turn(self) -> None:
-        self._turn_until = None
-
-    def _go_on(self) -> None:
-        for _ in range(len(self._queue)):
-            self._queue.popleft().go_on()
-            if not self.has_time():
-                break
-        self._goes_on = bool(self._queue)
-        if self._goes_on:
-            self.loop.call_soon(self._go_on)
-
     def has_room(self) -> bool:
         """Whether one more may come in; a stranger is dropped for it where need be."""
         if len(self.open) < MAX_CONNECTIONS:
@@ -175,11 +145,6 @@ class Connection(asyncio.Protocol):
     def is_stranger(self) -> bool:
         """Whether no key was proven here, and nothing waits for the disk."""
         return not self._session.proven and not self._in_flight
-
-    @property
-    def is_queued(self) -> bool:
-        """Whether requests of it wait for a later turn."""
-        return self._queued
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base class
@@ -239,9 +204,9 @@ class Connection(asyncio.Protocol):
     def _work(self) -> None:
         """Take requests while the client reads, the turn has room and not too many batches wait for the disk."""
         while self._in_flight < IN_FLIGHT and not self.blocked_since and not self._closing and not self._queued:
-            if self._pending > TURN_BYTES or not self._doorway.has_time():
+            if self._pending > TURN_BYTES or not self._doorway.shares.has_time():
                 self._queued = True
-                self._doorway.queue(self)
+                self._doorway.shares.queue(self)
                 break
             try:
                 messages, wire = self._stream.take(1)

@@ -20,6 +20,7 @@ from protocol.errors import MessageError
 from protocol.framing import MessageStream, split
 from protocol.messages import MAX_RID, Ask, Op, encode_failure, encode_response
 from protocol.runs import read_run, read_single
+from protocol.shares import Shares
 from protocol.status import Status
 from protocol.turn import Turn
 from registry.store.counters import (
@@ -82,8 +83,8 @@ class Connections:
         tally: Tally | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``readers`` are those who may prove who they are, None where nobody may. ``clock`` gives seconds and only
-        goes forward, also within a turn, which ``loop.time`` need not."""
+        """``readers`` are those who may prove who they are, None where nobody may. ``clock`` is for ``shares``: what is
+        no plain resolve has its share of a turn."""
         self.answerer = answerer
         self.readers = readers
         self.turn = turn
@@ -95,10 +96,7 @@ class Connections:
         self.closing = False
         self.empty = asyncio.Event()
         self.empty.set()
-        self._clock = clock
-        self._care_until: float | None = None
-        self._queue: deque[Connection] = deque()
-        self._goes_on = False
+        self.shares = Shares(CARE_SECONDS, loop.call_soon, clock)
 
     def enter(self, connection: Connection) -> None:
         """Note a connection that is open."""
@@ -117,22 +115,6 @@ class Connections:
         """A new connection, for ``loop.create_server``."""
         return Connection(self)
 
-    def has_time(self) -> bool:
-        """Whether a request that is no plain resolve may still be answered in this turn; the first always may."""
-        now = self._clock()
-        if self._care_until is not None:
-            return now < self._care_until
-        self._care_until = now + CARE_SECONDS
-        self.loop.call_soon(self._begin_turn)
-        return True
-
-    def queue(self, connection: Connection) -> None:
-        """Have a connection go on in a later turn, behind those that wait already."""
-        self._queue.append(connection)
-        if not self._goes_on:
-            self._goes_on = True
-            self.loop.call_soon(self._go_on)
-
     def sweep(self, now: float) -> None:
         """Drop clients that do not read; to be called about once a second with the loop's time."""
         for connection in [one for one, since in self.blocked.items() if now - since > UNREAD_SECONDS]:
@@ -149,18 +131,6 @@ class Connections:
         """Refuse new connections and close those that are open, once what they asked is answered."""
         self.closing = True
         self.loop.call_soon(self._close_all)
-
-    def _begin_turn(self) -> None:
-        self._care_until = None
-
-    def _go_on(self) -> None:
-        for _ in range(len(self._queue)):
-            self._queue.popleft().go_on()
-            if not self.has_time():
-                break
-        self._goes_on = bool(self._queue)
-        if self._goes_on:
-            self.loop.call_soon(self._go_on)
 
     def _close_all(self) -> None:
         self.turn.flush()
@@ -280,7 +250,7 @@ class Connection(asyncio.Protocol):
     def _work(self) -> None:
         """Answer what has come, as far as this turn and the client's reading allow."""
         while not self._paused:
-            if self._pending > TURN_BYTES or not self._all.has_time():
+            if self._pending > TURN_BYTES or not self._all.shares.has_time():
                 self._schedule()
                 return
             if self._backlog:
@@ -368,7 +338,7 @@ class Connection(asyncio.Protocol):
         if not self._scheduled:
             self._scheduled = True
             self._transport.pause_reading()
-            self._all.queue(self)
+            self._all.shares.queue(self)
 
     def go_on(self) -> None:
         """Answer what has waited."""
