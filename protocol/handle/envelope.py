@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as struct_error
 from typing import Final
 
 import msgspec
@@ -115,7 +115,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             envelope.major, envelope.minor, envelope.flags | envelope.suggested_major, envelope.suggested_minor,
             envelope.session, envelope.request, envelope.sequence, envelope.length,
         )  # fmt: skip
-    except StructError as error:
+    except struct_error as error:
         raise ValueError(f"{error}: {envelope}") from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as struct_error
 from typing import Final, TypeVar
 
 from protocol.errors import MessageError, Rule
@@ -145,7 +145,7 @@ class Fields:
 def _packed(form: Struct, number: int) -> bytes:
     try:
         return form.pack(number)
-    except StructError:
+    except struct_error:
         raise MessageError(OUT_OF_RANGE, number=number, bits=8 * form.size) from None
 
 

@@ -10,7 +10,7 @@ The body of a response begins with the digest of its request where ``Flag.RETURN
 from __future__ import annotations
 
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as struct_error
 from typing import Final
 
 import msgspec
@@ -134,6 +134,6 @@ def encode_covered(message: Message) -> bytes:
             header.opcode, header.code, header.flags,
             header.site_serial, header.recursions, 0, header.expiration, len(body),
         )  # fmt: skip
-    except StructError as error:
+    except struct_error as error:
         raise MessageError(BAD_HEADER, reason=str(error)) from None
     return head + body

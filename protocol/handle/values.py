@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from struct import error as StructError  # noqa: N812
+from struct import error as struct_error
 from typing import Final
 
 import msgspec
@@ -101,7 +101,7 @@ def encode_value(value: HandleValue) -> bytes:
     """Its bytes. Raises :class:`MessageError` for what does not fit."""
     try:
         head = _HEAD.pack(value.index, value.timestamp, value.ttl_kind, value.ttl, value.permissions & _PERMISSIONS)
-    except StructError as error:
+    except struct_error as error:
         raise MessageError(BAD_VALUE, index=value.index, reason=str(error)) from None
     return b"".join((head, text(value.type), octets(value.data), many(map(encode_reference, value.references))))
 
